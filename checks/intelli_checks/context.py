@@ -1,0 +1,83 @@
+"""What a check may ask: the target it points at and the facts gathered about it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+
+from intelli_checks.target import Target
+
+if TYPE_CHECKING:
+    from intelli_checks.probes.survey import Survey
+
+T = TypeVar("T")
+
+_guard = threading.Lock()
+
+
+class fact(Generic[T]):  # noqa: N801 - used as a decorator, like property
+    """A property gathered at most once per context; everyone after the first shares the answer, or the error.
+
+    `functools.cached_property` has had no lock since Python 3.12: five checks would ask the broker five times.
+    """
+
+    def __init__(self, gather: Callable[[Any], T]) -> None:
+        self.gather = gather
+        self.__doc__ = gather.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, ctx: None, owner: type) -> fact[T]: ...
+    @overload
+    def __get__(self, ctx: Context, owner: type) -> T: ...
+    def __get__(self, ctx: Context | None, owner: type) -> fact[T] | T:
+        if ctx is None:
+            return self
+        with _guard:
+            mine = self.name not in ctx.gathered
+            answer = cast("Future[T]", ctx.gathered.setdefault(self.name, Future()))
+        if mine:
+            try:
+                answer.set_result(self.gather(ctx))
+            except BaseException as error:  # noqa: BLE001 - whoever waits must get the error, not wait for ever
+                answer.set_exception(error)
+        return answer.result(timeout=max(0.0, ctx.remaining + 1.0))
+
+
+class Context:
+    """Lazy, shared facts about one target: five checks may read them, one probe gathers them.
+
+    Facts are declared here, and only here, so that `--save` and `--from` know them all. Each delegates to the probe of
+    its name in `intelli_checks.probes`, which is imported when first asked.
+    """
+
+    def __init__(self, target: Target, *, deadline: float | None = None) -> None:
+        self.target = target
+        self.deadline = time.monotonic() + target.timeout if deadline is None else deadline
+        self.gathered: dict[str, Future[Any]] = {}
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left until the run's deadline, never negative."""
+        return max(0.0, self.deadline - time.monotonic())
+
+    def budget(self, seconds: float) -> float:
+        """At most `seconds`, and no more than what is left."""
+        return min(seconds, self.remaining)
+
+    @fact
+    def surveys(self) -> Mapping[str, Survey]:
+        """What the project declares, at each place it was asked; raises Skip where there is no project."""
+        from intelli_checks.probes import survey
+
+        return survey.gather(self.target, self.budget(self.target.timeout))
+
+    @property
+    def survey(self) -> Survey:
+        """What the project declares, at the first place."""
+        return next(iter(self.surveys.values()))

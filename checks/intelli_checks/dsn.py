@@ -1,0 +1,136 @@
+"""Connection URLs as values that cannot print their password."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from intelli_checks.text import remember_secret, safe
+
+UNPARSEABLE = "<unparseable url>"
+_SECRET_OPTIONS = frozenset({"password", "passwd", "secret", "token", "sentinel_password"})
+
+
+@dataclass(frozen=True)
+class Dsn:
+    """A connection URL whose `str`, `repr`, format and JSON never show the password.
+
+    Understands what kombu and redis-py understand: `redis`, `rediss`, `unix`, `redis+socket`, and `sentinel` lists
+    separated by semicolons (kombu.transport.redis, redis.connection.parse_url). Never raises: a URL nobody can parse
+    prints as `<unparseable url>` and has an empty host.
+    """
+
+    raw: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        for part in self.raw.split(";"):
+            url = _split(part)
+            remember_secret(unquote(url.password) if url and url.password else None)
+        for name, value in self.options.items():
+            if name in _SECRET_OPTIONS:
+                remember_secret(value)
+        remember_secret(self.password)
+
+    def __str__(self) -> str:
+        parts = [_public(part) for part in self.raw.split(";")]
+        return safe(";".join(parts))
+
+    __repr__ = __str__
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
+    @cached_property
+    def _url(self) -> SplitResult | None:
+        return _split(self.raw.split(";")[0])
+
+    @property
+    def scheme(self) -> str:
+        return self._url.scheme if self._url else ""
+
+    @property
+    def transport(self) -> str:
+        """What speaks the protocol: `redis` for every way to reach a Redis, else the scheme's first word."""
+        scheme = self.scheme.partition("+")[0]
+        return "redis" if scheme in {"redis", "rediss", "unix", "valkey", "valkeys"} else scheme
+
+    @property
+    def is_redis(self) -> bool:
+        return self.transport in {"redis", "sentinel"}
+
+    @property
+    def tls(self) -> bool:
+        return self.scheme in {"rediss", "valkeys"}
+
+    @property
+    def unix_path(self) -> str | None:
+        """The socket's path for `unix://` and `redis+socket://`, else None."""
+        if self._url and self.scheme in {"unix", "redis+socket", "redis+unix"}:
+            return unquote(self._url.path)
+        return None
+
+    @property
+    def host(self) -> str:
+        return (self._url.hostname or "localhost") if self._url else ""
+
+    @property
+    def port(self) -> int:
+        default = 26379 if self.transport == "sentinel" else 6379
+        return (self._url.port or default) if self._url else default
+
+    @property
+    def username(self) -> str | None:
+        given = self._url.username if self._url else None
+        return unquote(given) if given else self.options.get("username")
+
+    @property
+    def password(self) -> str | None:
+        given = self._url.password if self._url else None
+        return unquote(given) if given else self.options.get("password")
+
+    @property
+    def database(self) -> int:
+        """The Redis database number; kombu's `virtual_host` and redis-py's `db` options count, 0 when none is given."""
+        where = self.options.get("virtual_host") or self.options.get("db")
+        if where is None and self._url and not self.unix_path:
+            where = unquote(self._url.path).strip("/")
+        try:
+            return int(where or 0)
+        except ValueError:
+            return 0
+
+    @cached_property
+    def options(self) -> dict[str, str]:
+        return dict(parse_qsl(self._url.query, keep_blank_values=True)) if self._url else {}
+
+    @property
+    def address(self) -> str:
+        """`host:port` or the socket's path: what a person would type."""
+        return self.unix_path or f"{self.host}:{self.port}"
+
+    @property
+    def members(self) -> tuple[Dsn, ...]:
+        """Each URL of a list such as `sentinel://a;sentinel://b`."""
+        return tuple(Dsn(part) for part in self.raw.split(";") if part)
+
+
+def _split(raw: str) -> SplitResult | None:
+    try:
+        url = urlsplit(raw)
+        _ = url.port, url.hostname  # both parse lazily and raise here rather than in a printer
+    except ValueError:
+        return None
+    return url
+
+
+def _public(raw: str) -> str:
+    url = _split(raw)
+    if url is None:
+        return UNPARSEABLE
+    host = f"[{url.hostname}]" if url.hostname and ":" in url.hostname else url.hostname or ""
+    port = f":{url.port}" if url.port else ""
+    credentials = f"{url.username or ''}:***@" if url.password else f"{url.username}@" if url.username else ""
+    if not url.scheme:
+        return url.path if "@" not in url.path else UNPARSEABLE
+    return f"{url.scheme}://{credentials}{host}{port}{url.path}"

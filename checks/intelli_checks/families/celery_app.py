@@ -1,0 +1,1 @@
+"""Does the project load, and is its Celery configuration what it seems to be?"""

@@ -1,0 +1,1 @@
+"""Is each Redis one that Celery and Channels can trust?"""

@@ -1,0 +1,124 @@
+"""Where checks are declared, found and selected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
+
+from intelli_checks.model import Check, Finding, Stage
+
+if TYPE_CHECKING:
+    from intelli_checks.context import Context
+
+# Causes before consequences: results are reported in this order, so the first failing line is the root cause.
+BUILTIN = (
+    "intelli_checks.families.celery_app",
+    "intelli_checks.families.redis",
+)
+ENTRY_POINTS = "intelli_ops.checks"
+
+Answer: TypeAlias = "Callable[[Context], Iterable[Finding]]"
+
+
+class UnknownCheck(LookupError):
+    """No check or family has this name."""
+
+
+class Registry:
+    """Checks by id, in the order they were declared."""
+
+    def __init__(self) -> None:
+        self._checks: dict[str, Check] = {}
+        self._loaded = False
+
+    def __iter__(self) -> Iterator[Check]:
+        return iter(self._checks.values())
+
+    def __getitem__(self, id_: str) -> Check:
+        try:
+            return self._checks[id_]
+        except KeyError:
+            raise UnknownCheck(id_) from None
+
+    def add(self, check: Check) -> None:
+        """Declare `check`; raises ValueError for an id that is taken or a need declared later or never."""
+        if check.id in self._checks:
+            raise ValueError(f"check {check.id!r} is already registered")
+        if missing := [need for need in check.needs if need not in self._checks]:
+            raise ValueError(f"check {check.id!r} needs {missing}: declare those first")
+        self._checks[check.id] = check
+
+    def check(
+        self, id_: str, /, *, stage: Stage = Stage.READY, timeout: float = 5.0, needs: Iterable[str] = ()
+    ) -> Callable[[Answer], Answer]:
+        """Register the decorated generator as the check called `id_`; its docstring is title and explanation."""
+
+        def register(run: Answer) -> Answer:
+            self.add(Check(id_, run, stage, timeout, tuple(needs)))
+            return run
+
+        return register
+
+    def load(self) -> None:
+        """Import the built-in checks, then every installed plugin; a broken plugin becomes one ERRORED check."""
+        if self._loaded:
+            return
+        self._loaded = True
+        for module in BUILTIN:
+            import_module(module)
+        for plugin in metadata.entry_points(group=ENTRY_POINTS):
+            try:
+                plugin.load()
+            except Exception as error:  # noqa: BLE001 - somebody else's code may raise anything
+                self.add(_broken(plugin.name, plugin.value, error))
+
+    def select(
+        self,
+        patterns: Iterable[str] = (),
+        *,
+        stage: Stage = Stage.READY,
+        stages: Iterable[Stage] | None = None,
+    ) -> list[Check]:
+        """Checks up to `stage` (or exactly of `stages`) named by `patterns` (id or family), with all they need.
+
+        Raises UnknownCheck for a pattern that names nothing. A check named by its id is selected whatever its stage.
+        """
+        allowed = frozenset(stages) if stages is not None else frozenset(s for s in Stage if s <= stage)
+        wanted = tuple(patterns)
+        for pattern in wanted:
+            if not any(_matches(check, pattern) for check in self):
+                raise UnknownCheck(pattern)
+        chosen = {
+            check.id
+            for check in self
+            if check.id in wanted
+            or (check.stage in allowed and (not wanted or any(_matches(check, p) for p in wanted)))
+        }
+        return [check for check in self if check.id in self._closure(chosen)]
+
+    def _closure(self, chosen: set[str]) -> set[str]:
+        """`chosen` and everything it needs, so that a cause is always examined before its consequence."""
+        pending, closed = list(chosen), set(chosen)
+        while pending:
+            for need in self._checks[pending.pop()].needs:
+                if need not in closed:
+                    closed.add(need)
+                    pending.append(need)
+        return closed
+
+
+def _matches(check: Check, pattern: str) -> bool:
+    return check.id == pattern or check.id.startswith(f"{pattern}.")
+
+
+def _broken(name: str, where: str, error: Exception) -> Check:
+    def run(ctx: Context) -> NoReturn:
+        raise RuntimeError(f"plugin {name!r} ({where}) did not import: {type(error).__name__}: {error}")
+
+    run.__doc__ = f"The plugin {name} imports."
+    return Check(f"plugin.{name}", run, Stage.STATIC, 1.0)
+
+
+registry = Registry()
+check = registry.check

@@ -1,0 +1,117 @@
+"""Run checks at the same time, report them in order, and always come back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, InvalidStateError
+from datetime import UTC, datetime
+
+from intelli_checks.context import Context
+from intelli_checks.model import Check, Finding, Outcome, Report, Result, Skip, Unavailable
+from intelli_checks.text import scrub
+
+
+def run(checks: Iterable[Check], ctx: Context) -> Iterator[Result]:
+    """Start every check now; yield each result in declared order, at the latest at the context's deadline."""
+    tasks: dict[str, _Task] = {}
+    for check in checks:
+        tasks[check.id] = _Task(check, ctx, [tasks[need] for need in check.needs if need in tasks])
+    for task in tasks.values():
+        task.start()
+    for task in tasks.values():
+        yield task.result()
+
+
+def diagnose(checks: Iterable[Check], ctx: Context, on_result: Callable[[Result], None] | None = None) -> Report:
+    """Run `checks` to the end and report; `on_result` sees each result as it becomes known, in declared order."""
+    started, clock = datetime.now(UTC), time.monotonic()
+    results = []
+    for result in run(checks, ctx):
+        results.append(result)
+        if on_result:
+            on_result(result)
+    return Report(
+        tuple(results),
+        ctx.target.describe(),
+        started.isoformat(timespec="milliseconds"),
+        time.monotonic() - clock,
+    )
+
+
+def wait(
+    checks: Iterable[Check], ctx: Callable[[], Context], *, timeout: float, interval: float = 0.5
+) -> Iterator[Report]:
+    """Diagnose again and again, each time with a fresh context, until healthy or `timeout` seconds have passed."""
+    checks = tuple(checks)
+    deadline = time.monotonic() + timeout
+    while True:
+        report = diagnose(checks, ctx())
+        yield report
+        if report.exit_code() == 0 or time.monotonic() + interval > deadline:
+            return
+        threading.Event().wait(interval)
+
+
+class _Task(threading.Thread):
+    """One check on its own daemon thread.
+
+    An executor, or asyncio's `to_thread`, joins its threads at interpreter exit: one hung driver would hold the process
+    long after the deadline was reported.
+    """
+
+    def __init__(self, check: Check, ctx: Context, needs: list[_Task]) -> None:
+        super().__init__(name=check.id, daemon=True)
+        self.check, self.ctx, self.needs = check, ctx, needs
+        self.found: list[Finding] = []
+        self.verdict: Future[Result] = Future()
+        self.began: Future[float] = Future()
+
+    def run(self) -> None:
+        blocker = next((result for need in self.needs if (result := need.result()).blocks), None)
+        self.began.set_result(time.monotonic())
+        if blocker:
+            cause = blocker.because or blocker.check.id
+            self.settle(Outcome.SKIPPED, f"because of {cause}", because=cause)
+            return
+        try:
+            for finding in self.check.run(self.ctx):
+                self.found.append(finding)
+        except Skip as reason:
+            self.settle(Outcome.SKIPPED, str(reason), because=reason.because)
+        except Unavailable as outage:
+            self.found.append(outage.as_finding())
+            self.judge()
+        except BaseException as error:  # noqa: BLE001 - a check that breaks, even by sys.exit, must not stop the others
+            self.settle(Outcome.ERRORED, f"{type(error).__name__}: {error}")
+        else:
+            self.judge()
+
+    def result(self) -> Result:
+        """The verdict, waiting at most the check's own timeout and the run's deadline; the first verdict stands."""
+        deadline = self.ctx.deadline
+        try:
+            began = self.began.result(max(0.0, deadline - time.monotonic()))
+            deadline = min(deadline, began + self.check.timeout)
+            return self.verdict.result(max(0.0, deadline - time.monotonic()))
+        except TimeoutError:
+            self.settle(Outcome.ERRORED, f"no answer within {self.seconds:.1f} s")
+            return self.verdict.result()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began.result() if self.began.done() else 0.0
+
+    def judge(self) -> None:
+        self.conclude(Result.judged(self.check, tuple(self.found), self.seconds))
+
+    def settle(self, outcome: Outcome, reason: str, because: str | None = None) -> None:
+        findings = tuple(self.found)
+        self.conclude(Result(self.check, outcome, findings, self.seconds, scrub(reason), because))
+
+    def conclude(self, result: Result) -> None:
+        try:
+            self.verdict.set_result(result)
+        except InvalidStateError:  # the deadline spoke first
+            return

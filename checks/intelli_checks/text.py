@@ -1,0 +1,45 @@
+"""Everything that is printed passes here: no secret, no control character from outside survives."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, unquote
+
+MASK = "***"
+
+# A password shorter than this is a word ("redis", "guest") that may stand in any sentence; masking it everywhere
+# would garble reports, so short ones are masked only where a URL carries them.
+_LONG_ENOUGH = 6
+
+_USERINFO = re.compile(r"(?P<scheme>[a-zA-Z][\w+.\-]*://)(?P<userinfo>[^\s/?#'\"@]*(?:@[^\s/?#'\"@]+)*)@")
+_QUERY = re.compile(r"(?i)([?&;](?:[\w\-]*(?:password|passwd|secret|token|api_?key))=)[^&\s'\"]+")
+
+# C0 except newline and tab, DEL, C1, and the bidirectional overrides: what terminals obey instead of show.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+_secrets: set[str] = set()
+
+
+def remember_secret(value: str | None) -> None:
+    """From now on `scrub` masks this value, raw, percent-encoded or decoded, wherever it appears."""
+    if value and len(value) >= _LONG_ENOUGH:
+        _secrets.update({value, quote(value, safe=""), quote(value), unquote(value)})
+
+
+def scrub(text: str) -> str:
+    """Mask URL credentials and every remembered secret."""
+    text = _USERINFO.sub(_mask_userinfo, text)
+    text = _QUERY.sub(rf"\g<1>{MASK}", text)
+    for secret in sorted(_secrets, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return text
+
+
+def safe(text: object) -> str:
+    """Text from outside, fit for a terminal: secrets masked, control characters made visible."""
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", scrub(str(text)))
+
+
+def _mask_userinfo(match: re.Match[str]) -> str:
+    user, colon, _ = match["userinfo"].partition(":")
+    return f"{match['scheme']}{user if colon else ''}:{MASK}@"

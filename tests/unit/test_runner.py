@@ -1,0 +1,163 @@
+"""The runner comes back, in order, whatever the checks do."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from intelli_checks import Check, Finding, Outcome, Skip, Stage, Unavailable, fail, info, warn
+from intelli_checks.context import Context
+from intelli_checks.dsn import Dsn
+from intelli_checks.registry import Registry, UnknownCheck
+from intelli_checks.runner import diagnose, run
+from intelli_checks.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+
+def a_check(
+    id_: str, run: Callable[[Context], Iterable[Finding]], *, needs: tuple[str, ...] = (), timeout: float = 5.0
+):
+    return Check(id_, run, Stage.READY, timeout, needs)
+
+
+def ctx(timeout: float = 10.0) -> Context:
+    return Context(Target(Path(), broker=Dsn("redis://u:s3cret-password@h:1/0"), timeout=timeout))
+
+
+def ok(ctx: Context) -> Iterator[Finding]:
+    yield info("ok")
+
+
+def bad(ctx: Context) -> Iterator[Finding]:
+    yield warn("meh", hint="look")
+    yield fail("bad", hint="do")
+
+
+def boom(ctx: Context) -> Iterator[Finding]:
+    yield info("before")
+    raise RuntimeError("boom redis://u:s3cret-password@h/0")
+
+
+def leaves(ctx: Context) -> Iterator[Finding]:
+    yield info("before")
+    sys.exit(7)
+
+
+def skips(ctx: Context) -> Iterator[Finding]:
+    raise Skip("not here")
+    yield
+
+
+def out(ctx: Context) -> Iterator[Finding]:
+    raise Unavailable("no answer", hint="start it", subject="redis h:1")
+    yield
+
+
+def hangs(ctx: Context) -> Iterator[Finding]:
+    threading.Event().wait()
+    yield info("never")
+
+
+def test_outcomes_come_in_declared_order_and_causes_silence_consequences():
+    report = diagnose(
+        [
+            a_check("a", hangs, timeout=0.3),
+            a_check("b", ok),
+            a_check("c", bad),
+            a_check("d", boom),
+            a_check("e", skips),
+            a_check("f", ok, needs=("c",)),
+            a_check("g", ok, needs=("f",)),
+            a_check("h", ok, needs=("e",)),
+            a_check("i", leaves),
+            a_check("j", out),
+        ],
+        ctx(),
+    )
+    assert [(r.check.id, r.outcome.value, r.because) for r in report.results] == [
+        ("a", "errored", None),
+        ("b", "passed", None),
+        ("c", "failed", None),
+        ("d", "errored", None),
+        ("e", "skipped", None),
+        ("f", "skipped", "c"),
+        ("g", "skipped", "c"),
+        ("h", "passed", None),
+        ("i", "errored", None),
+        ("j", "failed", None),
+    ]
+    assert report.exit_code() == 1
+    assert "s3cret" not in str(report.results[3].reason)
+    assert [f.message for f in report.results[3].findings] == ["before"]
+
+
+@pytest.mark.parametrize(("checks", "code"), [([ok], 0), ([boom], 3), ([boom, bad], 1), ([skips], 0)])
+def test_exit_codes(checks: list[Callable[[Context], Iterable[Finding]]], code: int):
+    assert diagnose([a_check(str(i), c) for i, c in enumerate(checks)], ctx()).exit_code() == code
+
+
+def test_the_deadline_bounds_a_chain_of_hanging_checks():
+    began = time.monotonic()
+    results = list(run([a_check("a", hangs), a_check("b", hangs), a_check("c", ok, needs=("b",))], ctx(timeout=0.4)))
+    assert time.monotonic() - began < 1.0
+    assert [r.outcome for r in results] == [Outcome.ERRORED, Outcome.ERRORED, Outcome.ERRORED]
+
+
+def test_a_fact_is_gathered_once_and_its_error_is_shared():
+    calls: list[int] = []
+
+    class Busy(Context):
+        @property
+        def anything(self) -> object:
+            return self.surveys
+
+    import intelli_checks.probes.survey as probe
+
+    gathered = probe.gather
+    gate = threading.Event()
+
+    def slow(target: Target, timeout: float):
+        calls.append(1)
+        gate.wait(5)
+        raise Unavailable("gone", hint="look")
+
+    probe.gather = slow
+    try:
+        busy, errors = Busy(Target(Path())), []
+
+        def read() -> None:
+            try:
+                _ = busy.anything
+            except Unavailable as error:
+                errors.append(error)
+
+        readers = [threading.Thread(target=read) for _ in range(8)]
+        for reader in readers:
+            reader.start()
+        gate.set()
+        for reader in readers:
+            reader.join(5)
+    finally:
+        probe.gather = gathered
+    assert (len(calls), len(errors), len(set(map(id, errors)))) == (1, 8, 1)
+
+
+def test_selection_brings_the_needed_checks_and_refuses_unknown_names():
+    registry = Registry()
+    registry.add(a_check("redis.broker", ok))
+    registry.add(a_check("celery.workers", ok, needs=("redis.broker",)))
+    registry.add(a_check("django.settings", ok))
+    assert [c.id for c in registry.select(["celery"])] == ["redis.broker", "celery.workers"]
+    with pytest.raises(UnknownCheck):
+        registry.select(["cellery"])
+    with pytest.raises(ValueError, match="already"):
+        registry.add(a_check("redis.broker", ok))
+    with pytest.raises(ValueError, match="declare those first"):
+        registry.add(a_check("x", ok, needs=("zz",)))

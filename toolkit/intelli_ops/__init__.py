@@ -1,0 +1,1 @@
+"""The `intelli-ops` command line."""
