@@ -23,9 +23,10 @@ def install(session: nox.Session, *requirements: str) -> None:
     session.install("-c", "constraints.txt", *requirements)
 
 
-def existing(*folders: str) -> list[str]:
-    """Return those of the test folders that are there; none at all is an error of pytest, not of ours."""
-    return [folder for folder in folders if Path(folder).is_dir()]
+def folders(session: nox.Session, *names: str) -> list[str]:
+    """Return those of the test folders that are there; none at all is an error, for pytest would run everything."""
+    found = [name for name in names if Path(name).is_dir()]
+    return found or session.error(f"none of {', '.join(names)} is there: this session has no tests")
 
 
 @nox.session
@@ -62,7 +63,7 @@ def unit(session: nox.Session) -> None:
     """Tests without I/O and the contract of every check, with branch coverage."""
     install(session, "-e", ".[test]")
     session.run(
-        "pytest", *existing("tests/unit", "tests/contract"), "--cov", "--cov-report=term-missing:skip-covered",
+        "pytest", *folders(session, "tests/unit", "tests/contract"), "--cov", "--cov-report=term-missing:skip-covered",
         f"--cov-fail-under={BRANCH_COVERAGE}", *session.posargs,
     )  # fmt: skip
 
@@ -71,7 +72,7 @@ def unit(session: nox.Session) -> None:
 def integration(session: nox.Session) -> None:
     """Real Redis, real workers, a live server; the plugin's own tests."""
     install(session, "-e", ".[test]")
-    session.run("pytest", *existing("tests/fixtures", "tests/backend", "tests/integration"), *session.posargs)
+    session.run("pytest", *folders(session, "tests/fixtures", "tests/backend", "tests/integration"), *session.posargs)
 
 
 @nox.session
