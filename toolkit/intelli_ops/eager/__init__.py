@@ -1,0 +1,1 @@
+"""The EAGER toggle: development settings edited on syntax, every other byte kept."""
