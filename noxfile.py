@@ -94,3 +94,24 @@ def demo(session: nox.Session) -> None:
     """The README's first line, from a built wheel in an environment of its own."""
     install(session, ".[demo]")
     session.run("intelli-ops", "demo")
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Every known fault, injected into a live system (minutes; not part of a plain `nox`)."""
+    install(session, "-e", ".[test]")
+    session.run("pytest", *folders(session, "tests/faults"), *session.posargs)
+
+
+@nox.session
+def survival(session: nox.Session) -> None:
+    """Kill, freeze and cut the running system; nothing may be lost or done twice (minutes)."""
+    install(session, "-e", ".[test]")
+    session.run("pytest", *folders(session, "tests/survival"), *session.posargs)
+
+
+@nox.session
+def windows(session: nox.Session) -> None:
+    """The PowerShell launchers, run by a real PowerShell."""
+    install(session, "-e", ".[test]")
+    session.run("pytest", *folders(session, "tests/windows"), *session.posargs)
