@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 from intelli_checks.target import Target
 
 if TYPE_CHECKING:
+    from intelli_checks.model import Unavailable
+    from intelli_checks.probes.redis import Endpoint
+    from intelli_checks.probes.redis_facts import RedisFacts
     from intelli_checks.probes.survey import Survey
 
 T = TypeVar("T")
@@ -81,3 +84,45 @@ class Context:
     def survey(self) -> Survey:
         """What the project declares, at the first place."""
         return next(iter(self.surveys.values()))
+
+    @fact
+    def broker_endpoint(self) -> Endpoint:
+        """The Redis that is the broker, sentinels already asked; raises Skip where it is not a Redis."""
+        from intelli_checks.probes import redis_roles
+
+        return redis_roles.dial(redis_roles.broker(self), self.budget(2.0))
+
+    @fact
+    def results_endpoint(self) -> Endpoint:
+        """The Redis that stores results; raises Skip where results are off or elsewhere."""
+        from intelli_checks.probes import redis_roles
+
+        return redis_roles.dial(redis_roles.results(self), self.budget(2.0))
+
+    @fact
+    def channels_endpoints(self) -> tuple[Endpoint, ...]:
+        """Every Redis of the channel layers; raises Skip where no layer uses one."""
+        from intelli_checks.probes import redis_roles
+
+        return tuple(redis_roles.dial(endpoint, self.budget(2.0)) for endpoint in redis_roles.channels(self))
+
+    @fact
+    def redis_broker(self) -> RedisFacts:
+        """What the broker's Redis tells about itself."""
+        from intelli_checks.probes import redis
+
+        return redis.gather(self.broker_endpoint, self.budget(2.5))
+
+    @fact
+    def redis_results(self) -> RedisFacts:
+        """What the result store's Redis tells about itself."""
+        from intelli_checks.probes import redis
+
+        return redis.gather(self.results_endpoint, self.budget(2.5))
+
+    @fact
+    def redis_channels(self) -> tuple[RedisFacts | Unavailable, ...]:
+        """What each Redis of the channel layers tells about itself, or why it does not."""
+        from intelli_checks.probes import redis
+
+        return redis.gather_all(self.channels_endpoints, self.budget(2.5))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 BUILTIN = (
     "intelli_checks.families.celery_app",
     "intelli_checks.families.redis",
+    "intelli_checks.families.redis_durability",
+    "intelli_checks.families.redis_memory",
 )
 ENTRY_POINTS = "intelli_ops.checks"
 

@@ -21,7 +21,8 @@ Step: TypeAlias = Literal["resolve", "connect", "tls", "silent", "closed", "prot
 Argument: TypeAlias = "str | bytes | int | float"
 Reply: TypeAlias = "bytes | int | list[Reply] | ReplyError | None"
 
-MAX_BULK = 64 * 1024 * 1024
+MAX_REPLY = 24 * 1024 * 1024
+"""Bytes one reply may have: a peer that lies about sizes must not cost more memory than the machine has to spare."""
 MAX_DEPTH = 16
 _MAX_LINE = 64 * 1024
 
@@ -51,6 +52,7 @@ class Connection:
         self.deadline = deadline
         self._buffer = bytearray()
         self._cursor = 0
+        self._allowance = MAX_REPLY
 
     @classmethod
     def open(
@@ -109,6 +111,7 @@ class Connection:
 
     def read(self) -> Reply:
         """The next reply."""
+        self._allowance = MAX_REPLY
         return self._parse(0)
 
     def _greet(self, dsn: Dsn, database: int) -> None:
@@ -143,6 +146,9 @@ class Connection:
         if self._cursor:
             del self._buffer[: self._cursor]
             self._cursor = 0
+        self._allowance -= len(chunk)
+        if self._allowance < 0:
+            raise DialError("protocol", f"a reply of more than {MAX_REPLY} bytes")
         self._buffer += chunk
 
     def _line(self) -> bytes:
@@ -172,7 +178,7 @@ class Connection:
                 return _number(value, line)
             case b"$":
                 size = _number(value, line)
-                if size > MAX_BULK:
+                if size > MAX_REPLY:
                     raise DialError("protocol", f"a reply of {size} bytes was announced")
                 return None if size < 0 else self._exactly(size)
             case b"*" if depth < MAX_DEPTH:
@@ -198,9 +204,12 @@ def _connect(dsn: Dsn, deadline: float) -> socket.socket:
     if dsn.unix_path:
         return _connect_to(socket.AF_UNIX, dsn.unix_path, deadline)
     failure = DialError("resolve", f"no address for {dsn.host}")
-    for family, address in _resolve(dsn.host, dsn.port, deadline):
+    found = _resolve(dsn.host, dsn.port, deadline)
+    for left, (family, address) in zip(range(len(found), 0, -1), found, strict=True):
+        now = time.monotonic()
         try:
-            return _connect_to(family, address, deadline)
+            # An address that drops packets must leave time for the next one (IPv6 without a route, then IPv4).
+            return _connect_to(family, address, now + (deadline - now) / left)
         except DialError as error:
             failure = error
     raise failure
@@ -253,6 +262,9 @@ def _encrypt(sock: socket.socket, dsn: Dsn, options: Mapping[str, str], deadline
             context.verify_mode = ssl.CERT_NONE
         if certificate := options.get("ssl_certfile"):
             context.load_cert_chain(certificate, options.get("ssl_keyfile"))
+    except OSError as error:
+        raise DialError("tls", f"certificate files of the URL: {_words(error)}") from error
+    try:
         sock.settimeout(max(0.001, deadline - time.monotonic()))
         return context.wrap_socket(sock, server_hostname=dsn.host)
     except ssl.SSLCertVerificationError as error:

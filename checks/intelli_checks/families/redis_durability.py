@@ -1,0 +1,138 @@
+"""What would a restart, a failover or a flush of Redis cost, and has one happened?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from intelli_checks.context import Context
+from intelli_checks.families.redis_seen import Server, servers
+from intelli_checks.model import Finding, Stage, fail, info, warn
+from intelli_checks.registry import check
+
+_YOUNG = 600
+"""Seconds after a start during which its consequences are what one is looking for."""
+
+
+@check("redis.persistence", stage=Stage.READY, needs=["redis.broker"])
+def persistence(ctx: Context) -> Iterator[Finding]:
+    """The queue survives a restart of Redis.
+
+    Without an append-only file or RDB save points a restart loses every queued and every running task, and nobody gets
+    an error. When saving *fails*, Redis refuses all writes (MISCONF) unless told otherwise, and loses the data at the
+    next restart if it was told so.
+
+    `CONFIG SET appendonly yes` and the same in redis.conf, on a volume that outlives the container.
+    """
+    for server in servers(ctx):
+        yield from _kept(server)
+
+
+@check("redis.restart", stage=Stage.READY, needs=["redis.broker"])
+def restart(ctx: Context) -> Iterator[Finding]:
+    """Redis was neither restarted nor flushed lately.
+
+    A restart without persistence empties the queues while workers answer ping; with persistence it leaves prefetched
+    tasks in `unacked` until the visibility timeout, and running tasks end as FAILURE. `FLUSHDB` (also Django's
+    `cache.clear()` on the same database) and `FLUSHALL` delete every queued task.
+
+    Look for jobs older than the restart that are still PENDING, and send them again.
+    """
+    for server in servers(ctx):
+        yield from _young(server)
+        yield from _flushed(server)
+
+
+@check("redis.replication", stage=Stage.READY, needs=["redis.broker"])
+def replication(ctx: Context) -> Iterator[Finding]:
+    """The link between primary and replica holds.
+
+    A replica without its primary serves old data; a primary whose replicas are gone loses everything acknowledged since
+    with the next failover.
+    """
+    for server in servers(ctx):
+        yield from _linked(server)
+
+
+def _kept(server: Server) -> Iterator[Finding]:
+    facts = server.facts
+    broken = {
+        name: facts.info[name]
+        for name in ("rdb_last_bgsave_status", "aof_last_write_status", "aof_last_bgrewrite_status")
+        if facts.info.get(name, "ok") != "ok"
+    }
+    if broken:
+        yield fail(
+            f"saving to disk fails ({', '.join(broken)}: err): what is queued now is lost at the next restart",
+            hint=f"df -h {facts.config.get('dir', '')}; ls -ld {facts.config.get('dir', '.')}; then {facts.cli} BGSAVE",
+            subject=server.subject,
+            **broken,
+        )
+    elif facts.persistent is False:
+        yield _volatile(server)
+    elif facts.persistent:
+        aof = facts.info.get("aof_enabled") == "1"
+        yield info("append-only file on" if aof else f"RDB saves: {facts.config.get('save')}", subject=server.subject)
+
+
+def _volatile(server: Server) -> Finding:
+    message = "persistence is off: a restart loses every queued and running task"
+    if server.facts.info.get("role") == "master" and (server.facts.number("connected_slaves") or 0) > 0:
+        return info("persistence is off here; replicas hold a copy", subject=server.subject)
+    if not server.is_broker:
+        return info("persistence is off", subject=server.subject)
+    return warn(
+        message,
+        hint=f"{server.facts.cli} CONFIG SET appendonly yes   # and in redis.conf, on a volume that stays",
+        subject=server.subject,
+    )
+
+
+def _young(server: Server) -> Iterator[Finding]:
+    uptime = server.facts.uptime
+    if uptime is None:
+        return
+    since = f"started {_ago(uptime)}"
+    if server.is_broker and uptime < _YOUNG and server.facts.persistent is False:
+        since += ", without persistence: what was queued before is gone"
+    yield info(since, subject=server.subject, uptime_seconds=uptime, run_id=server.facts.info.get("run_id", ""))
+
+
+def _flushed(server: Server) -> Iterator[Finding]:
+    facts = server.facts
+    calls = {name: facts.counter(f"cmdstat_{name}", "calls") for name in ("flushdb", "flushall")}
+    seen = [f"{name.upper()} {count} times" for name, count in calls.items() if count]
+    if seen and server.is_broker:
+        yield warn(
+            f"{' and '.join(seen)} since the server started: each deletes every queued task of its database",
+            hint="keep caches on another database or server (cache.clear() flushes), and deny it: "
+            f"{facts.cli} ACL SETUSER NAME -flushdb -flushall",
+            subject=server.subject,
+            **calls,
+        )
+
+
+def _linked(server: Server) -> Iterator[Finding]:
+    facts = server.facts
+    role = facts.info.get("role")
+    if role == "slave" and facts.info.get("master_link_status") == "down":
+        yield fail(
+            f"the link to the primary {facts.info.get('master_host')}:{facts.info.get('master_port')} is down "
+            f"for {facts.info.get('master_link_down_since_seconds', '?')} s",
+            hint=f"{facts.cli} INFO replication",
+            subject=server.subject,
+        )
+    elif role == "master":
+        count = facts.number("connected_slaves") or 0
+        failover = facts.info.get("master_failover_state", "no-failover")
+        if failover != "no-failover":
+            yield warn(
+                f"a failover is going on ({failover})", hint=f"{facts.cli} INFO replication", subject=server.subject
+            )
+        yield info(f"primary with {count} replicas", subject=server.subject, replicas=count)
+
+
+def _ago(seconds: int) -> str:
+    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} seconds ago"

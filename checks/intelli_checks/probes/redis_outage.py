@@ -1,0 +1,291 @@
+"""Why the way to a Redis broke, in words, with the command that helps: DialError in, Unavailable out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from intelli_checks.dsn import Dsn
+from intelli_checks.model import Unavailable
+from intelli_checks.probes.redis_facts import redis_cli
+from intelli_checks.probes.resp import DialError
+from intelli_checks.text import safe
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What the words need to know about the role and the way to it."""
+
+    dsn: Dsn
+    setting: str
+    """The name of the setting that carries the URL, for hints."""
+    subject: str
+    in_container: bool = False
+    look: Callable[[], tuple[str, str]] = lambda: ("silent", "")
+    """A second look at the port, paid for only when the first left the question open."""
+
+    @property
+    def cli(self) -> str:
+        return redis_cli(self.dsn)
+
+
+def explain(error: DialError, place: Place) -> Unavailable:
+    """The outage for people. `kind` among its facts names the fault; `step` where the way broke."""
+    kind, message, hint = _diagnose(error, place)
+    return Unavailable(
+        f"{place.dsn.address}: {message}",
+        hint=hint,
+        subject=place.subject,
+        kind=kind,
+        step=error.step,
+        url=str(place.dsn),
+        evidence=safe(error.detail),
+    )
+
+
+Words = tuple[str, str, str]
+
+
+def _diagnose(error: DialError, place: Place) -> Words:
+    if said := by_reply(error.detail, place):
+        return said
+    return _BY_STEP[error.step](error, place)
+
+
+def by_reply(detail: str, place: Place) -> Words | None:
+    """The fault an error reply names, whichever command it answered."""
+    for start, words in _BY_REPLY:
+        if start in detail:
+            kind, message, hint = words
+            message = message.format(said=safe(detail.partition(" ")[2]))
+            return kind, message, hint.format(cli=place.cli, setting=place.setting, database=place.dsn.database)
+    return None
+
+
+_BY_REPLY: tuple[tuple[str, Words], ...] = (
+    (
+        "NOAUTH",
+        (
+            "no-password",
+            "the server wants a password and the URL has none",
+            "put the password into {setting}: redis://:PASSWORD@host:port/{database}",
+        ),
+    ),
+    (
+        "called without any password configured",
+        (
+            "needless-password",
+            "the URL has a password and the server has none: logging in fails, so Celery cannot connect",
+            "remove the password from {setting}, or set one: {cli} CONFIG SET requirepass ...",
+        ),
+    ),
+    (
+        "WRONGPASS",
+        (
+            "wrong-password",
+            "wrong password, or an unknown or disabled user",
+            "correct user and password in {setting}; with requirepass alone the URL names no user; look: {cli} ACL LOG",
+        ),
+    ),
+    (
+        "invalid password",  # before Redis 6
+        ("wrong-password", "wrong password", "correct the password in {setting}"),
+    ),
+    (
+        "DENIED",
+        (
+            "protected-mode",
+            "protected mode: the server has no password and answers its own machine only",
+            "set a password on the server (requirepass in redis.conf) and put it into {setting}",
+        ),
+    ),
+    (
+        "max number of clients",
+        (
+            "maxclients",
+            "the server is full: its limit of clients (maxclients) is reached, so nobody new is let in",
+            "{cli} CLIENT LIST   # from a connection still open: who holds them? More: CONFIG SET maxclients",
+        ),
+    ),
+    (
+        "DB index is out of range",
+        (
+            "wrong-database",
+            "the server has no database of this number",
+            "{cli} CONFIG GET databases   # then correct the number at the end of {setting}",
+        ),
+    ),
+    (
+        "SELECT is not allowed in cluster mode",
+        (
+            "cluster",
+            "a Redis Cluster has only database 0, and Celery does not speak the cluster protocol",
+            "point {setting} at a standalone Redis or at sentinels (sentinel://)",
+        ),
+    ),
+    (
+        "LOADING",
+        ("loading", "not ready yet: {said}", "wait for it: {cli} INFO persistence"),
+    ),
+    (
+        "MASTERDOWN",
+        ("master-down", "a replica that lost its master and refuses stale answers", "{cli} INFO replication"),
+    ),
+)
+
+
+def _resolve(error: DialError, place: Place) -> Words:
+    host = place.dsn.host
+    if "in time" in error.detail:
+        return (
+            "dns-stall",
+            f"the name server does not answer for {host!r}",
+            f"getent hosts {host}; cat /etc/resolv.conf",
+        )
+    hint = f"getent hosts {host}   # then correct the host in {place.setting}; in compose: the service's name"
+    return "dns", f"the name {host!r} does not resolve ({error.detail})", hint
+
+
+def _connect(error: DialError, place: Place) -> Words:
+    dsn, detail = place.dsn, error.detail
+    if dsn.unix_path:
+        return "socket", f"the socket cannot be opened ({detail})", f"ls -l {dsn.unix_path}; {place.cli} ping"
+    if "refused" in detail.lower():
+        if dsn.host in LOOPBACK and place.in_container:
+            return (
+                "refused",
+                f"refused: {dsn.host} inside a container is the container itself, and nothing listens there",
+                f"use the service's name in {place.setting} (redis://redis:6379/{dsn.database})",
+            )
+        start = "sudo systemctl start redis-server" if dsn.host in LOOPBACK else f"start the server on {dsn.host}"
+        return "refused", "refused: nothing listens there", f"{start}; then: {place.cli} ping"
+    if "timed out" in detail:
+        hint = f"nc -vz -w 3 {dsn.host} {dsn.port}   # firewall, security group, wrong address?"
+        return "connect-timeout", "no answer to the connection attempt: packets are dropped on the way", hint
+    return "connect", f"no connection ({detail})", f"nc -vz -w 3 {dsn.host} {dsn.port}"
+
+
+def _tls(error: DialError, place: Place) -> Words:
+    detail, setting = error.detail, place.setting
+    if word := _certificate(detail.lower(), place):
+        return word
+    kind, said = place.look()
+    if kind == "plain":
+        return (
+            "tls-on-plain-port",
+            f"the URL asks for TLS (rediss://) and this port speaks plain Redis ({said})",
+            f"write redis:// in {setting}, or use the server's TLS port",
+        )
+    if reason := by_reply(said, place):
+        return reason
+    return "tls", f"the TLS handshake failed ({detail})", f"{_openssl(place)} -text"
+
+
+def _certificate(detail: str, place: Place) -> Words | None:
+    setting = place.setting
+    if "mismatch" in detail or "not valid for" in detail:
+        return (
+            "tls-name",
+            f"the certificate is for another name ({detail})",
+            f"use the name in the certificate as host of {setting}; see: {_openssl(place)} -text",
+        )
+    if "expired" in detail or "not yet valid" in detail:
+        return "tls-expired", f"the certificate is out of date ({detail})", f"renew it; see: {_openssl(place)} -dates"
+    if "certificate files" in detail:
+        return "tls-files", detail, f"correct ssl_ca_certs / ssl_certfile / ssl_keyfile of {setting}"
+    if any(word in detail for word in ("self-signed", "self signed", "issuer", "verify")):
+        return (
+            "tls-untrusted",
+            f"the certificate is not trusted ({detail})",
+            f"add the authority's file: ?ssl_cert_reqs=required&ssl_ca_certs=/path/ca.pem at the end of {setting}",
+        )
+    return None
+
+
+def _openssl(place: Place) -> str:
+    where = f"{place.dsn.host}:{place.dsn.port}"
+    return f"openssl s_client -connect {where} </dev/null | openssl x509 -noout"
+
+
+def _silent(error: DialError, place: Place) -> Words:
+    kind, said = place.look()
+    if kind == "tls":
+        return _speaks_tls(place)
+    if kind == "speaks":
+        return by_reply(said, place) or _not_redis(said, place)
+    return (
+        "silent",
+        "accepts the connection and does not answer: frozen, blocked, or not a Redis",
+        f"timeout 3 {place.cli} ping   # on its machine: stopped, or at 100% CPU? If paused: CLIENT UNPAUSE",
+    )
+
+
+def _closed(error: DialError, place: Place) -> Words:
+    kind, said = place.look()
+    if kind == "tls":
+        return _speaks_tls(place)
+    if kind == "speaks":
+        return by_reply(said, place) or _not_redis(said, place)
+    if "certificate required" in error.detail:
+        return (
+            "tls-client-certificate",
+            "the server wants a client certificate",
+            f"add ssl_certfile and ssl_keyfile to {place.setting}",
+        )
+    reset = "reset" in error.detail.lower()
+    word = "resets" if reset else "closes"
+    hint = f"{place.cli} ping   # a proxy or a load balancer without a backend, or a port of something else?"
+    return ("reset" if reset else "closed"), f"accepts the connection and {word} it at once", hint
+
+
+def _speaks_tls(place: Place) -> Words:
+    return (
+        "plain-on-tls-port",
+        "the URL is plain (redis://) and this port speaks TLS",
+        f"write rediss:// in {place.setting}, with ?ssl_cert_reqs=required&ssl_ca_certs=/path/ca.pem",
+    )
+
+
+def _protocol(error: DialError, place: Place) -> Words:
+    if "\\x15\\x03" in error.detail:
+        return _speaks_tls(place)
+    return _not_redis(error.detail, place)
+
+
+def _not_redis(said: str, place: Place) -> Words:
+    what = next((name for mark, name in _KNOWN if mark in said), "not a Redis")
+    first = said.removeprefix("not a Redis reply: ").splitlines()[0][:60] if said else ""
+    return (
+        "not-redis",
+        f"what listens there is {what}: it says {first!r}",
+        f"correct host and port in {place.setting}; who listens: ss -ltnp 'sport = :{place.dsn.port}'",
+    )
+
+
+_KNOWN = (
+    ("HTTP/", "an HTTP server"),
+    ("SSH-", "an SSH server"),
+    ("AMQP", "a RabbitMQ (AMQP)"),
+    ("ESMTP", "a mail server"),
+    ("mysql", "a MySQL"),
+    ("memcached", "a memcached"),
+)
+
+
+def _refused_step(error: DialError, place: Place) -> Words:
+    doing = "logging in" if error.step == "auth" else f"selecting database {place.dsn.database}"
+    return error.step, f"{doing} was refused: {error.detail}", f"{place.cli}   # try it by hand"
+
+
+_BY_STEP: dict[str, Callable[[DialError, Place], Words]] = {
+    "resolve": _resolve,
+    "connect": _connect,
+    "tls": _tls,
+    "silent": _silent,
+    "closed": _closed,
+    "protocol": _protocol,
+    "auth": _refused_step,
+    "select": _refused_step,
+}

@@ -1,0 +1,224 @@
+"""Which Redis does what in this system: broker, result store, channel layer, as flags and the project declare them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from intelli_checks.dsn import Dsn
+from intelli_checks.model import Skip, Unavailable
+from intelli_checks.probes import redis_rights, redis_sentinel
+from intelli_checks.probes.redis import Endpoint
+from intelli_checks.probes.survey import LayerDecl, Survey
+
+if TYPE_CHECKING:
+    from intelli_checks.context import Context
+
+APP = "celery.app"
+"""The check that explains why a project could not tell."""
+_REQUIREMENTS = {0: "none", 1: "optional", 2: "required"}
+_AMQP_DEFAULT = ("localhost", "127.0.0.1", "::1", "")
+
+
+def broker(ctx: Context) -> Endpoint:
+    """The broker: `--broker` or what the project effectively uses; raises Skip when that is not a Redis."""
+    if given := ctx.target.broker:
+        survey = _optional_survey(ctx) if given.tls or given.transport == "sentinel" else None
+        return _broker(given, survey, guessed=survey is None)
+    survey = _survey(ctx, "the broker")
+    if survey.broker is None:
+        raise Skip("the project declares no broker", because=APP if survey.errors else None)
+    if fell_back(survey):
+        raise _fell_back(survey.broker)
+    return _broker(survey.broker, survey, guessed=False)
+
+
+def results(ctx: Context) -> Endpoint:
+    """The result store; raises Skip when results are off or kept elsewhere."""
+    if given := ctx.target.results:
+        return _results(given, _optional_survey(ctx) if given.tls or given.transport == "sentinel" else None)
+    survey = _survey(ctx, "the result store")
+    if survey.results is None:
+        raise Skip("the project keeps no results", because=APP if survey.errors else None)
+    return _results(survey.results, survey)
+
+
+def channels(ctx: Context) -> tuple[Endpoint, ...]:
+    """Every Redis of the channel layers; raises Skip when no layer uses one."""
+    if given := ctx.target.layer:
+        return (
+            Endpoint(
+                "channels",
+                given,
+                "CHANNEL_LAYERS",
+                rehearsal=redis_rights.channels_core(),
+                guessed=True,
+                in_container=_in_container(),
+            ),
+        )
+    survey = _survey(ctx, "the channel layer")
+    found = [_layer(survey, layer, host) for layer in survey.layers for host in layer.hosts if _on_redis(layer)]
+    if found:
+        return tuple(found)
+    if survey.layers:
+        raise Skip(f"the channel layer is not on Redis: {', '.join(layer.backend for layer in survey.layers)}")
+    raise Skip("the project has no channel layer", because=APP if survey.errors else None)
+
+
+def fell_back(survey: Survey) -> bool:
+    """Whether the broker is Celery's AMQP default, which nobody chose, in a project that runs on Redis."""
+    dsn = survey.broker
+    if dsn is None or dsn.transport not in {"amqp", "pyamqp", "librabbitmq"}:
+        return False
+    chosen = str(survey.conf.get("broker_url") or "").startswith(("amqp", "pyamqp"))
+    on_redis = bool(survey.results and survey.results.is_redis) or any(_on_redis(layer) for layer in survey.layers)
+    return not chosen and (dsn.host in _AMQP_DEFAULT or on_redis)
+
+
+def _fell_back(dsn: Dsn) -> Unavailable:
+    return Unavailable(
+        f"the effective broker is {dsn}: Celery's fallback for an empty broker URL or one without a scheme",
+        hint="set CELERY_BROKER_URL=redis://HOST:6379/0 where this process starts, scheme included",
+        subject="broker",
+        kind="amqp-fallback",
+    )
+
+
+def _broker(dsn: Dsn, survey: Survey | None, *, guessed: bool) -> Endpoint:
+    conf = survey.conf if survey else {}
+    options = _mapping(conf.get("broker_transport_options"))
+    prefix = str(options.get("global_keyprefix") or "")
+    queues = [queue.name for queue in survey.queues] if survey else []
+    endpoint = Endpoint(
+        "broker",
+        _encrypted(dsn, conf.get("broker_use_ssl")),
+        "CELERY_BROKER_URL",
+        _tls(dsn, conf.get("broker_use_ssl"), role="broker"),
+        redis_rights.broker(queues or ["celery"], dsn.database, prefix),
+        in_container=_in_container(),
+        guessed=guessed,
+        keyprefix=prefix,
+        master=options.get("master_name"),
+        sentinel_login=_mapping(options.get("sentinel_kwargs")),
+    )
+    return _redis_only(endpoint)
+
+
+def _results(dsn: Dsn, survey: Survey | None) -> Endpoint:
+    conf = survey.conf if survey else {}
+    options = _mapping(conf.get("result_backend_transport_options"))
+    use_ssl = conf.get("redis_backend_use_ssl")
+    if survey and dsn.transport == "redis" and dsn.tls and "ssl_cert_reqs" not in dsn.options and not use_ssl:
+        raise _needs_requirement(dsn)
+    prefix = str(options.get("global_keyprefix") or "")
+    endpoint = Endpoint(
+        "results",
+        _encrypted(dsn, use_ssl),
+        "CELERY_RESULT_BACKEND",
+        _tls(dsn, use_ssl, role="results"),
+        redis_rights.results(prefix),
+        in_container=_in_container(),
+        guessed=survey is None,
+        keyprefix=prefix,
+        master=options.get("master_name"),
+        sentinel_login=_mapping(options.get("sentinel_kwargs")),
+    )
+    return _redis_only(endpoint)
+
+
+def _layer(survey: Survey, layer: LayerDecl, host: Dsn) -> Endpoint:
+    prefix = str(layer.config.get("prefix") or "asgi")
+    pubsub = "pubsub" in layer.backend.lower()
+    rehearsal = redis_rights.channels_pubsub(prefix) if pubsub else redis_rights.channels_core(prefix)
+    return Endpoint(
+        "channels",
+        host,
+        f"CHANNEL_LAYERS[{layer.alias!r}]",
+        rehearsal=rehearsal,
+        in_container=_in_container(),
+        master=layer.config.get("master_name"),
+    )
+
+
+def _needs_requirement(dsn: Dsn) -> Unavailable:
+    return Unavailable(
+        f"{dsn.address}: rediss:// result backend without ssl_cert_reqs: Celery raises ValueError at first use",
+        hint="append ?ssl_cert_reqs=CERT_REQUIRED (and &ssl_ca_certs=/path/ca.pem for your own authority)",
+        subject=f"results {dsn.address}/{dsn.database}",
+        kind="ssl-cert-reqs",
+    )
+
+
+def _redis_only(endpoint: Endpoint) -> Endpoint:
+    """`endpoint` if it is a Redis, with sentinels asked for the master when it is dialled."""
+    dsn = endpoint.dsn
+    if dsn.is_redis:
+        return endpoint
+    if not dsn.scheme or (dsn.scheme not in _SCHEMES_WITHOUT_SLASHES and "://" not in dsn.raw):
+        raise Unavailable(
+            f"the URL of the {endpoint.role} has no scheme, so Celery does not know what it is",
+            hint=f"write it in full in {endpoint.setting}: redis://HOST:6379/0",
+            subject=endpoint.role,
+            kind="no-scheme",
+        )
+    raise Skip(f"the {endpoint.role} is on {dsn.transport}, not on Redis")
+
+
+_SCHEMES_WITHOUT_SLASHES = frozenset({"rpc", "django-db", "django-cache", "disabled", "cache", "cache+memory"})
+
+
+def _survey(ctx: Context, what: str) -> Survey:
+    try:
+        return ctx.survey
+    except Skip as reason:
+        raise Skip(f"{what} is not known: {reason}", because=reason.because) from reason
+    except Unavailable as outage:
+        raise Skip(f"{what} is known only to the project, which could not be asked", because=APP) from outage
+
+
+def _optional_survey(ctx: Context) -> Survey | None:
+    """The survey for options beside the URL; a project that cannot tell must not hide a broker that was named."""
+    try:
+        return ctx.survey
+    except (Skip, Unavailable, TimeoutError):
+        return None
+
+
+def _encrypted(dsn: Dsn, use_ssl: object) -> Dsn:
+    """Kombu encrypts a redis:// URL too when `broker_use_ssl` carries options."""
+    if isinstance(use_ssl, Mapping) and dsn.scheme == "redis":
+        return Dsn(dsn.raw.replace("redis://", "rediss://", 1))
+    return dsn
+
+
+def _tls(dsn: Dsn, use_ssl: object, *, role: str) -> dict[str, str]:
+    """TLS options as the driver will see them; values given as `ssl.CERT_*` arrive as numbers."""
+    options = {str(name): _option(value) for name, value in _mapping(use_ssl).items()}
+    if role == "broker" and dsn.tls and not options and not any(name.startswith("ssl_") for name in dsn.options):
+        options["ssl_cert_reqs"] = "none"  # kombu.connection: rediss without options is not verified
+    return options
+
+
+def _option(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _REQUIREMENTS.get(value, str(value))
+    return str(value).rpartition(".")[2] if str(value).startswith("VerifyMode.") else str(value)
+
+
+def _on_redis(layer: LayerDecl) -> bool:
+    return "channels_redis" in layer.backend or "redis" in layer.backend.lower()
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _in_container() -> bool:
+    return Path("/.dockerenv").exists() or "KUBERNETES_SERVICE_HOST" in os.environ
+
+
+def dial(endpoint: Endpoint, timeout: float) -> Endpoint:
+    """`endpoint` itself, or the master its sentinels name."""
+    return redis_sentinel.master(endpoint, timeout) if endpoint.dsn.transport == "sentinel" else endpoint
