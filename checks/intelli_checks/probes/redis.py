@@ -45,6 +45,10 @@ SETTINGS = (
 )  # by name: CONFIG GET * would bring the passwords along
 
 
+_STILL_TELLS = frozenset({"MISCONF", "OOM", "READONLY", "NOREPLICAS", "NOPERM", "CLUSTERDOWN", "BUSY"})
+"""Errors even PING is answered with, by a server that can still be asked about itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One Redis a role of the system uses, and how that role connects."""
@@ -132,12 +136,13 @@ def _converse(connection: Connection, endpoint: Endpoint) -> RedisFacts:
     sent = time.perf_counter()
     pong = connection.pipeline([["PING"]])[0]
     ping_ms = (time.perf_counter() - sent) * 1000
-    if isinstance(pong, ReplyError):
+    if isinstance(pong, ReplyError) and pong.code not in _STILL_TELLS:
         raise _with_eta(pong, connection)
-    if pong != b"PONG":
+    if pong != b"PONG" and not isinstance(pong, ReplyError):
         raise DialError("protocol", f"not a Redis reply: PING was answered by {text(pong)[:40]}")
     facts = _describe(connection, endpoint, ping_ms)
-    return replace(facts, refusals=_refusals(connection, endpoint), open_to_all=_open_to_all(connection, endpoint))
+    refused = (*filter(None, [refusal("PING", pong)]), *_refusals(connection, endpoint))
+    return replace(facts, refusals=refused, open_to_all=_open_to_all(connection, endpoint))
 
 
 def _with_eta(error: ReplyError, connection: Connection) -> Exception:

@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 
-from tests.integration.redis.conftest import PASSWORD, check, everything, kinds, outcomes, ready, until
+from tests.integration.redis.conftest import PASSWORD, check, everything, free_port, kinds, outcomes, ready, until
 
 from intelli_checks import Outcome, Severity
 
@@ -158,7 +158,7 @@ def test_loading_says_how_long(redis):
 
 
 def test_cluster_node(redis):
-    names(check(redis("--cluster-enabled", "yes").url()), "cluster", "sentinel://")
+    names(check(redis("--cluster-enabled", "yes", "--cluster-port", str(free_port())).url()), "cluster", "sentinel://")
 
 
 def test_protected_mode_words():
