@@ -144,6 +144,8 @@ class Result:
     """Why it was skipped or errored."""
     because: str | None = None
     """The check whose failure this one was skipped for."""
+    mute: str | None = None
+    """Why the operator does not want this counted; None when it counts."""
 
     @classmethod
     def judged(cls, check: Check, findings: Iterable[Finding], seconds: float) -> Result:
@@ -173,10 +175,17 @@ class Report:
     started_at: str = ""
     """ISO 8601, UTC."""
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+    """What the reader must know about the run itself: a mute that expired, an interrupt."""
 
     def having(self, *outcomes: Outcome) -> tuple[Result, ...]:
-        """The results that ended in one of `outcomes`, in declared order."""
-        return tuple(result for result in self.results if result.outcome in outcomes)
+        """The results that count and ended in one of `outcomes`, in declared order."""
+        return tuple(result for result in self.results if result.outcome in outcomes and result.mute is None)
+
+    @property
+    def muted(self) -> tuple[Result, ...]:
+        """The problems that a mute covers."""
+        return tuple(result for result in self.results if result.mute is not None)
 
     @property
     def outcome(self) -> Outcome:

@@ -1,13 +1,35 @@
-"""`intelli-ops`: the hot commands are dispatched before Typer is imported."""
+"""`intelli-ops`: run the command line, and always leave."""
 
 from __future__ import annotations
 
+import sys
+from typing import NoReturn
 
-def main() -> None:
+
+def main() -> NoReturn:
     """Run the command named on the command line and exit with its code."""
-    from intelli_ops.cli import app
+    try:
+        from intelli_ops.cli import run
 
-    app()
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:  # before or after what `run` guards
+        code = 130
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit now, even while a driver hangs in a daemon thread: interpreter shutdown may wait for a lock it holds."""
+    import os
+    import threading
+
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):  # the reader is gone
+        os._exit(code or 141)
+    if threading.active_count() > 1:
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,170 @@
-"""The command line: parse, delegate, exit."""
+# ruff: noqa: ARG002 - click hands every method its context
+"""The command line: which commands there are, and what becomes of an error. Commands are imported when they are run."""
 
 from __future__ import annotations
 
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple
+
 import typer
+from typer.core import TyperGroup
 
-app = typer.Typer(
-    no_args_is_help=True, add_completion=True, help="Operate and diagnose Django + Celery + Redis + Channels."
+from intelli_checks.text import safe
+from intelli_ops import exits
+from intelli_ops.usage import ClickException, no_such
+
+if TYPE_CHECKING:
+    from typer._click import Command, Context, HelpFormatter
+
+
+class Lazy(NamedTuple):
+    """A command that costs nothing until it is run."""
+
+    name: str
+    module: str
+    """Holds a `typer.Typer` called `app`: one command, or a group of them."""
+    help: str
+    """The first line of the command's docstring, kept here so that `--help` imports nothing; a test compares."""
+
+
+SECTIONS: dict[str, tuple[Lazy, ...]] = {
+    "Diagnose": (
+        Lazy("check", "intelli_ops.commands.check", "Name the root cause, with the evidence and the fix."),
+        Lazy("explain", "intelli_ops.commands.explain", "Explain a check: cause, how it shows, how to fix it."),
+        Lazy("checks", "intelli_ops.commands.checks", "List every check, with its stage and title."),
+        Lazy("config", "intelli_ops.commands.config", "Show what the tool believes about your project."),
+    ),
+}
+_COMMANDS = {command.name: command for commands in SECTIONS.values() for command in commands}
+
+COMMON = frozenset(
+    {"--project", "--settings", "--app", "-A", "--python", "--via", "--broker", "--timeout", "-t", "--config"}
 )
+"""The options of `commands.options.targeted`, accepted before the command as well."""
+
+_EPILOG = """
+Start with `intelli-ops check` in your project's folder; it needs no configuration.
+Without a project: `intelli-ops check redis celery --broker redis://localhost:6379/0`.
+
+Every option has a variable: --timeout is INTELLI_OPS_TIMEOUT. Exit codes: 0 healthy,
+1 something failed, 2 wrong usage, 3 could not tell, 130 interrupted.
+"""
 
 
-@app.callback()
-def root() -> None:
-    """Names the root cause, with the evidence and the command that fixes it."""
+class LazyGroup(TyperGroup):
+    """Commands by name from `SECTIONS`, imported one at a time; common options may stand before the command too."""
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: Command = typer.main.get_command(import_module(_COMMANDS[cmd_name].module).app)
+        command.name = cmd_name
+        return command
+
+    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            raise no_such("command", args[0], _COMMANDS)
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, hoist(args))
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        for section, commands in SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl([(command.name, command.help) for command in commands])
+
+    def format_epilog(self, ctx: Context, formatter: HelpFormatter) -> None:
+        formatter.write(_EPILOG)
+
+
+app = typer.Typer(cls=LazyGroup, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001 - Typer calls it
+    if asked:
+        import platform
+
+        from intelli_ops.version import VERSION
+
+        typer.echo(f"intelli-ops {VERSION} on Python {platform.python_version()}, {platform.platform(terse=True)}")
+        raise typer.Exit
+
+
+@app.callback(no_args_is_help=True)
+def root(
+    *,
+    version: bool = typer.Option(
+        False, "--version", is_eager=True, callback=_version, help="Show the versions that matter and exit."
+    ),
+    debug: bool = typer.Option(False, "--debug", envvar="INTELLI_OPS_DEBUG", help="Show tracebacks."),
+) -> None:
+    """Diagnose and operate Django + Celery + Redis + Channels."""
+
+
+def run(args: list[str]) -> int:
+    """Run the command line `args`; the exit code."""
+    debug = "--debug" in args or bool(os.environ.get("INTELLI_OPS_DEBUG"))
+    args = [arg for arg in args if arg != "--debug"]
+    try:
+        code = typer.main.get_command(app).main(args, prog_name="intelli-ops", standalone_mode=False)
+    except ClickException as error:
+        return _usage(error, args)
+    except BrokenPipeError:
+        return exits.BROKEN_PIPE
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last line of defence: one sentence instead of a traceback
+        return _unexpected(error, args, debug=debug)
+    return code if isinstance(code, int) else exits.HEALTHY
+
+
+def hoist(args: list[str]) -> list[str]:
+    """Move options that stand before the command behind it: `--broker URL check` becomes `check --broker URL`."""
+    moved: list[str] = []
+    rest = list(args)
+    while rest:
+        name, glued, _ = rest[0].partition("=")
+        if name not in COMMON or (not glued and len(rest) == 1):
+            break
+        count = 1 if glued else 2
+        moved += rest[:count]
+        del rest[:count]
+    return [*rest[:1], *moved, *rest[1:]] if rest and not rest[0].startswith("-") else [*moved, *rest]
+
+
+def _usage(error: ClickException, args: list[str]) -> int:
+    message = safe(error.format_message())
+    ctx = getattr(error, "ctx", None)
+    where = ctx.command_path if ctx else "intelli-ops"
+    if not message:  # a bare `intelli-ops` shows its help, which is all the answer it needs
+        error.show()
+    else:
+        print(f"{where}: {message}\ntry: {where} --help", file=sys.stderr)  # noqa: T201
+    _apologise(args, "usage", message, exits.USAGE)
+    return exits.USAGE
+
+
+def _unexpected(error: Exception, args: list[str], *, debug: bool) -> int:
+    message = safe(f"{type(error).__name__}: {error}")
+    if debug:
+        import traceback
+
+        print(safe("".join(traceback.format_exception(error))), file=sys.stderr)  # noqa: T201
+    else:
+        print(f"intelli-ops itself failed: {message}\nagain with --debug shows where", file=sys.stderr)  # noqa: T201
+    _apologise(args, type(error).__name__, message, exits.COULD_NOT_TELL)
+    return exits.COULD_NOT_TELL
+
+
+def _apologise(args: list[str], kind: str, message: str, code: int) -> None:
+    """Whoever asked for JSON gets one document, whatever happened."""
+    from intelli_ops.render import error
+
+    if error.wants_json(args, os.environ):
+        print(error.document(kind, message, code))  # noqa: T201

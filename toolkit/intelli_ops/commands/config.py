@@ -1,0 +1,47 @@
+"""`intelli-ops config`: the target as this tool sees it, and where each value came from."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import fields
+from typing import Annotated, Any
+
+import typer
+
+from intelli_checks.report import plain
+from intelli_checks.target import Target
+from intelli_checks.text import safe
+from intelli_ops.commands.options import targeted
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+
+
+@app.callback()
+def config() -> None:
+    """Show what the tool believes about your project."""
+
+
+@app.command()
+@targeted
+def show(
+    target: Target,
+    *,
+    origin: Annotated[bool, typer.Option("--origin", help="Say where each value came from.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON document.")] = False,
+) -> None:
+    """Show every value in force: flags win over environment, that over configuration, that over detection."""
+    values = {name: value for name, value in _values(target).items() if value not in (None, {}, [])}
+    if as_json:
+        document = {"values": values, "origins": plain(target.origins)} if origin else values
+        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        return
+    wide = max(len(name) for name in values)
+    for name, value in values.items():
+        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        where = f"  ({safe(target.origins.get(name, 'default'))})" if origin else ""
+        sys.stdout.write(f"{name:<{wide}}  {safe(shown)}{where}\n")
+
+
+def _values(target: Target) -> dict[str, Any]:
+    return {part.name: plain(getattr(target, part.name)) for part in fields(target) if part.name != "origins"}

@@ -1,0 +1,53 @@
+"""Which checks, and which mutes: names from the command line and the configuration, validated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from intelli_checks import mutes
+from intelli_checks.model import Check, Stage
+from intelli_checks.registry import UnknownCheck, registry
+from intelli_checks.target import Target
+from intelli_ops.usage import UsageError, no_such
+
+
+def selected(target: Target, names: Iterable[str], stage: Stage) -> list[Check]:
+    """The checks these names mean, every one up to `stage` when there are none; raises UsageError for none at all."""
+    load(target)
+    try:
+        checks = registry.select(names, stage=stage)
+    except UnknownCheck as error:
+        raise no_such("check or family", str(error), known_names()) from None
+    if not checks:
+        raise UsageError(f"no check of these reaches stage {stage.name.lower()}; nothing checked is not a pass")
+    return checks
+
+
+def mutes_for(target: Target, texts: Iterable[str]) -> list[mutes.Mute]:
+    """The configured mutes and then those of the command line; raises UsageError for a check nobody knows."""
+    try:
+        found = [*mutes.from_config(target.mutes), *(mutes.parse(text) for text in texts)]
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    known = known_names()
+    for mute in found:
+        if mute.id not in known:
+            raise no_such("check or family to mute", mute.id, known)
+    return found
+
+
+def load(target: Target) -> None:
+    """Declare every check there is: built in, installed as plugins, and configured executables."""
+    registry.load()
+
+
+def known_names() -> list[str]:
+    """Families first, then check ids."""
+    ids = [check.id for check in registry]
+    return [*dict.fromkeys(check.family for check in registry), *ids]
+
+
+def complete_checks(incomplete: str) -> list[str]:
+    """Families and ids for shell completion."""
+    registry.load()
+    return [name for name in known_names() if name.startswith(incomplete)]

@@ -1,0 +1,62 @@
+"""A spinner for people who wait longer than a second, saying what is being waited for."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from intelli_checks.model import Check, Result
+from intelli_ops.render import terminal
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+_PATIENCE = 1.0
+"""Seconds before anything is shown; most runs are over by then."""
+
+
+class Progress:
+    """While the block runs, and only on a terminal: after a second, what is still awaited, on stderr."""
+
+    def __init__(self, checks: Iterable[Check], *, silent: bool = False) -> None:
+        self._awaited = {check.id: check for check in checks}
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        if not silent and terminal.is_terminal(sys.stderr):
+            self._thread = threading.Thread(target=self._spin, name="progress", daemon=True)
+
+    def __enter__(self) -> Self:
+        if self._thread:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        if self._thread:
+            self._thread.join(1.0)
+
+    def ended(self, result: Result) -> None:
+        """One less to wait for."""
+        self._awaited.pop(result.check.id, None)
+
+    def _spin(self) -> None:
+        began = time.monotonic()
+        if self._over.wait(_PATIENCE):
+            return
+        from rich.console import Console
+
+        with Console(stderr=True).status("") as status:
+            while not self._over.wait(0.2):
+                self._tell(status, time.monotonic() - began)
+
+    def _tell(self, status: Status, seconds: float) -> None:
+        from rich.text import Text
+
+        awaited = next(iter(self._awaited.copy()), "")
+        status.update(Text(f"{seconds:.0f} s, waiting for {awaited} and {max(0, len(self._awaited) - 1)} more"))

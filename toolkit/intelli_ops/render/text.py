@@ -1,0 +1,225 @@
+"""The report for a tired person: verdict first and last, the cause on the first line between them."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import NamedTuple
+
+from intelli_checks.model import Finding, Outcome, Report, Result, Severity
+from intelli_checks.report import plain
+from intelli_checks.text import safe
+from intelli_ops.render import View
+from intelli_ops.render.terminal import Line, paint
+
+_SHOWN = 5
+"""Findings of one check shown before the rest is counted; `-v` shows all."""
+
+_SYMBOL = {
+    Outcome.FAILED: ("✗", "X", "bad"),
+    Outcome.ERRORED: ("?", "?", "odd"),
+    Outcome.WARNED: ("!", "!", "warn"),
+    Outcome.SKIPPED: ("-", "-", "dim"),
+    Outcome.PASSED: ("✓", "+", "good"),
+}
+_PROBLEMS = (Outcome.FAILED, Outcome.ERRORED, Outcome.WARNED)
+
+
+class _Badge(NamedTuple):
+    """Symbol and word, so that no meaning hangs on colour alone."""
+
+    text: str
+    style: str
+
+    @classmethod
+    def of(cls, outcome: Outcome, view: View, word: str | None = None) -> _Badge:
+        symbol, plain, style = _SYMBOL[outcome]
+        return cls(f"{symbol if view.symbols else plain} {word or outcome.name:<7}", style)
+
+
+def render(view: View) -> str:
+    """The whole report as text, coloured when the view asks for it."""
+    rows = [_headline(view)] if view.quiet else list(_lines(view))
+    return paint(rows, color=view.color)
+
+
+def _lines(view: View) -> Iterator[Line]:
+    yield _headline(view)
+    yield from _context(view)
+    for outcome in _PROBLEMS:
+        for result in view.report.having(outcome):
+            yield Line()
+            yield from _problem(result, view)
+    folded = [*_muted(view), *_skipped(view), *_passed(view)]
+    if folded:
+        yield Line()
+        yield from folded
+    yield Line()
+    for note in view.report.notes:
+        yield from _prose(f"note: {note}", view, indent="", style="warn")
+    yield _verdict(view)
+
+
+def _headline(view: View) -> Line:
+    """The outcome, and what it is about: the first failing check is the root cause."""
+    badge = _Badge.of(view.report.outcome, view)
+    cause = root_cause(view.report)
+    if cause is None:
+        return Line((badge.text, badge.style), ("  " + _sum(view.report), ""))
+    return Line((badge.text, badge.style), (f"  {cause.check.id}", "id"), (f": {gist(cause)}", ""))
+
+
+def verdict(view: View) -> str:
+    """The closing line without colours, for renderings that end in a log."""
+    return paint([_verdict(view)], color=False).rstrip()
+
+
+def _verdict(view: View) -> Line:
+    badge = _Badge.of(view.report.outcome, view)
+    cause = root_cause(view.report)
+    advice = f"; start with {cause.check.id}" if cause and len(_problems(view.report)) > 1 else ""
+    return Line(
+        (badge.text, badge.style), (f"  {_sum(view.report)} in {view.report.seconds:.2f} s{advice}", ""),
+        (f"  (exit {view.exit_code})", "dim"),
+    )  # fmt: skip
+
+
+def root_cause(report: Report) -> Result | None:
+    """The first result of the worst kind, in declared order, where causes come before consequences."""
+    return next((result for outcome in _PROBLEMS for result in report.having(outcome)), None)
+
+
+def gist(result: Result) -> str:
+    """The one line that says what is wrong."""
+    worst = max(result.findings, key=lambda finding: finding.severity, default=None)
+    if worst is None or (result.outcome is Outcome.ERRORED and result.reason):
+        return _first_line(result.reason or result.check.title)
+    return _first_line(told(worst))
+
+
+def _problems(report: Report) -> tuple[Result, ...]:
+    return report.having(*_PROBLEMS)
+
+
+def _sum(report: Report) -> str:
+    counts = Counter(result.outcome for result in report.results if result.mute is None)
+    parts = [f"{counts[outcome]} {outcome.value}" for outcome in _SYMBOL if counts[outcome]]
+    if report.muted:
+        parts.insert(0, f"{len(report.muted)} muted")
+    return ", ".join(parts) or "nothing was checked"
+
+
+def _context(view: View) -> Iterator[Line]:
+    target = view.report.target
+    said = [f"{name} {target[name]}" for name in ("directory", "settings", "app", "broker") if target.get(name)]
+    if said:
+        yield from _prose(", ".join(said), view, indent="  ", style="dim")
+
+
+def _problem(result: Result, view: View) -> Iterator[Line]:
+    badge = _Badge.of(result.outcome, view)
+    yield Line((badge.text, badge.style), (f"  {result.check.id}", "id"), (f"  {result.check.title}", "dim"))
+    if result.outcome is Outcome.ERRORED and result.reason:
+        yield from _prose(f"could not tell: {result.reason}", view)
+    yield from _findings(result, view)
+    yield Line(("    why  ", "dim"), (f"intelli-ops explain {result.check.id}", "dim"))
+
+
+def _findings(result: Result, view: View) -> Iterator[Line]:
+    worst_first = sorted(result.findings, key=lambda finding: -finding.severity)
+    worth = [found for found in worst_first if view.verbose or found.severity > Severity.INFO]
+    shown = worth if view.verbose else worth[:_SHOWN]
+    for hint, group in groupby(shown, key=lambda finding: finding.hint):
+        for finding in group:
+            yield from _prose(told(finding), view)
+            yield from _facts(finding, view)
+        yield from _hint(hint)
+    if len(shown) < len(worth):
+        yield Line((f"    and {len(worth) - len(shown)} more; -v shows all", "dim"))
+
+
+def told(finding: Finding) -> str:
+    """The message with the subject it is about."""
+    if finding.subject and not finding.message.startswith(finding.subject):
+        return f"{finding.subject}: {finding.message}"
+    return finding.message
+
+
+def _facts(finding: Finding, view: View) -> Iterator[Line]:
+    if view.verbose and finding.facts:
+        said = ", ".join(f"{name}={plain(value)}" for name, value in finding.facts.items())
+        yield from _prose(safe(said), view, indent="      ", style="dim")
+
+
+def _hint(hint: str) -> Iterator[Line]:
+    """Never folded and alone on its lines: a command is copied by the line."""
+    if hint:
+        yield Line(("    fix", "dim"))
+        for row in hint.splitlines():
+            yield Line(("      " + row, "cmd"))
+
+
+def _muted(view: View) -> Iterator[Line]:
+    for result in view.report.muted:
+        badge = _Badge.of(Outcome.SKIPPED, view, "MUTED")
+        said = f": {gist(result)} ({result.mute})"
+        yield Line((badge.text, badge.style), (f"  {result.check.id}", "id"), (said, "dim"))
+
+
+def _skipped(view: View) -> Iterator[Line]:
+    """One line per cause, not one per check."""
+    causes: dict[str, list[Result]] = {}
+    for result in view.report.having(Outcome.SKIPPED):
+        causes.setdefault(result.because or "", []).append(result)
+    badge = _Badge.of(Outcome.SKIPPED, view)
+    for cause, results in causes.items():
+        if cause:
+            yield Line((badge.text, badge.style), (f"  {_checks(results)} because of {cause}", "dim"))
+            yield from _ids(results, view)
+            continue
+        for reason, group in _by_reason(results):
+            yield Line((badge.text, badge.style), (f"  {_checks(group)}: {reason}", "dim"))
+            yield from _ids(group, view)
+
+
+def _by_reason(results: Iterable[Result]) -> Iterator[tuple[str, list[Result]]]:
+    reasons: dict[str, list[Result]] = {}
+    for result in results:
+        reasons.setdefault(_first_line(result.reason or "not applicable"), []).append(result)
+    yield from reasons.items()
+
+
+def _passed(view: View) -> Iterator[Line]:
+    badge = _Badge.of(Outcome.PASSED, view)
+    passed = view.report.having(Outcome.PASSED)
+    if view.verbose:
+        for result in passed:
+            yield Line(
+                (badge.text, badge.style), (f"  {result.check.id}", "id"),
+                (f"  {result.check.title} ({result.seconds:.2f} s)", "dim"),
+            )  # fmt: skip
+            yield from _findings(result, view)
+        return
+    for family, count in Counter(result.check.family for result in passed).items():
+        yield Line((badge.text, badge.style), (f"  {family}: {count} {'check' if count == 1 else 'checks'}", ""))
+
+
+def _ids(results: Iterable[Result], view: View) -> Iterator[Line]:
+    if view.verbose:
+        yield from _prose(", ".join(result.check.id for result in results), view, indent="      ", style="dim")
+
+
+def _checks(results: list[Result]) -> str:
+    return "1 check" if len(results) == 1 else f"{len(results)} checks"
+
+
+def _prose(text: str, view: View, *, indent: str = "    ", style: str = "") -> Iterator[Line]:
+    for row in text.splitlines():
+        for folded in textwrap.wrap(row, max(40, view.width) - len(indent), break_long_words=False) or [""]:
+            yield Line((indent + folded, style))
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]

@@ -1,0 +1,159 @@
+"""From a run to its rendering: once, until healthy, or again and again."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from intelli_checks import mutes
+from intelli_checks.context import Context
+from intelli_checks.model import Check, Outcome, Report, Result, Severity
+from intelli_checks.report import outcome_name
+from intelli_checks.runner import diagnose
+from intelli_checks.target import Target
+from intelli_ops import exits
+from intelli_ops.progress import Progress
+from intelli_ops.render import Format, View, render, terminal, viewed
+from intelli_ops.watchdog import Watchdog
+
+_PAUSE = 0.5
+"""Seconds between two rounds of `--wait`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """How somebody wants to see reports."""
+
+    fmt: Format = Format.TEXT
+    output: Path | None = None
+    fail_level: Severity = Severity.ERROR
+    verbose: bool = False
+    quiet: bool = False
+    color: bool | None = None
+
+
+@dataclass
+class Session:
+    """Checks about one target, run as often as asked, and shown as wished."""
+
+    target: Target
+    checks: Sequence[Check]
+    wishes: Wishes
+    muted: Sequence[mutes.Mute] = ()
+    context: Callable[[Target, float], Context] = lambda target, deadline: Context(target, deadline=deadline)
+    """Makes the context of a round from target and deadline (monotonic); a recording brings its own."""
+    seen: mutes.Seen = field(default_factory=dict)
+    """How bad each muted problem was at first."""
+
+    def once(self, began: float, patience: float = 0.0) -> int:
+        """Diagnose, again until healthy while `patience` (seconds) lasts, show the last report; the exit code."""
+        ends = began + patience
+        report, interrupted = self._round(began + self.target.timeout)
+        while not interrupted and self._code(report) != exits.HEALTHY and time.monotonic() + _PAUSE < ends:
+            time.sleep(_PAUSE)
+            report, interrupted = self._round(self._deadline(ends))
+        return self._show(report, exits.INTERRUPTED if interrupted else None)
+
+    def watch(self, pause: float) -> int:
+        """Diagnose until interrupted, `pause` seconds apart; redraw a terminal, elsewhere append what changed."""
+        before: Report | None = None
+        while True:
+            report, interrupted = self._round(self._deadline())
+            if interrupted:
+                return exits.INTERRUPTED
+            self._show_again(report, before)
+            before = report
+            time.sleep(pause)
+
+    def _round(self, deadline: float) -> tuple[Report, bool]:
+        """One diagnosis, muted; what was known by then, and True, when interrupted."""
+        started, began = datetime.now(UTC), time.monotonic()
+        known: list[Result] = []
+        interrupted = False
+
+        def note(result: Result) -> None:
+            known.append(result)
+            progress.ended(result)
+
+        ctx = self.context(self.target, deadline)
+        with Watchdog(deadline), Progress(self.checks, silent=self.wishes.quiet) as progress:
+            try:
+                report = diagnose(self.checks, ctx, note)
+            except KeyboardInterrupt:
+                interrupted = True
+                report = _cut_short(self.checks, known, ctx, started, time.monotonic() - began)
+        return mutes.apply(report, self.muted, self.seen), interrupted
+
+    def _deadline(self, ends: float = 0.0) -> float:
+        """The round's end: its own timeout, and no later than `ends`, but never less than a second away."""
+        now = time.monotonic()
+        own = now + self.target.timeout
+        return min(own, max(ends, now + 1.0)) if ends else own
+
+    def _code(self, report: Report) -> int:
+        return report.exit_code(self.wishes.fail_level)
+
+    def _view(self, report: Report, code: int | None = None) -> View:
+        wishes = self.wishes
+        return replace(
+            viewed(report, wishes.fmt, fail_level=wishes.fail_level, exit_code=code),
+            verbose=wishes.verbose,
+            quiet=wishes.quiet,
+            width=terminal.width(sys.stdout),
+            color=not wishes.output and terminal.wants_color(sys.stdout, os.environ, wishes.color),
+            symbols=bool(wishes.output) or terminal.has_symbols(sys.stdout),
+        )
+
+    def _show(self, report: Report, code: int | None = None) -> int:
+        view = self._view(report, code)
+        self._write(render(view, self.wishes.fmt))
+        return view.exit_code
+
+    def _show_again(self, report: Report, before: Report | None) -> None:
+        view = self._view(report)
+        if self.wishes.fmt is Format.JSON:
+            self._write(render(replace(view, compact=True), Format.JSON))
+        elif self.wishes.fmt is not Format.TEXT or self.wishes.output or before is None:
+            self._write(render(view, self.wishes.fmt))
+        elif terminal.is_terminal(sys.stdout):
+            self._write("\x1b[H\x1b[2J" + render(view, Format.TEXT))
+        else:
+            self._write("".join(_changes(before, report)))
+
+    def _write(self, text: str) -> None:
+        if self.wishes.output:
+            from intelli_ops.files import replace_file
+
+            replace_file(self.wishes.output, text)
+        else:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+
+def _cut_short(
+    checks: Sequence[Check], known: Sequence[Result], ctx: Context, started: datetime, seconds: float
+) -> Report:
+    """What an interrupted run knows. The rest could not be told, which is not the same as passed."""
+    done = {result.check.id for result in known}
+    rest = (Result(check, Outcome.ERRORED, (), 0.0, "interrupted") for check in checks if check.id not in done)
+    return Report(
+        (*known, *rest), ctx.target.describe(), started.isoformat(timespec="milliseconds"), seconds, ("interrupted",)
+    )
+
+
+def _changes(before: Report, after: Report) -> list[str]:
+    """One line per check whose outcome is another one now."""
+    from intelli_ops.render.text import gist
+
+    old = {result.check.id: outcome_name(result) for result in before.results}
+    now = datetime.now().astimezone().strftime("%H:%M:%S")
+    return [
+        f"{now}  {result.check.id}  {old.get(result.check.id, 'new')} -> {outcome_name(result)}: {gist(result)}\n"
+        for result in viewed(after, Format.TEXT).report.results
+        if old.get(result.check.id) != outcome_name(result)
+    ]
