@@ -37,6 +37,7 @@ SECTIONS: dict[str, tuple[Lazy, ...]] = {
         Lazy("config", "intelli_ops.commands.config", "Show what the tool believes about your project."),
     ),
 }
+_NAME = "intelli-ops"
 _COMMANDS = {command.name: command for commands in SECTIONS.values() for command in commands}
 
 COMMON = frozenset(
@@ -112,16 +113,27 @@ def run(args: list[str]) -> int:
     debug = "--debug" in args or bool(os.environ.get("INTELLI_OPS_DEBUG"))
     args = [arg for arg in args if arg != "--debug"]
     try:
-        code = typer.main.get_command(app).main(args, prog_name="intelli-ops", standalone_mode=False)
+        code = _invoke(args)
     except ClickException as error:
         return _usage(error, args)
+    except typer.Exit as leave:
+        return leave.exit_code
     except BrokenPipeError:
         return exits.BROKEN_PIPE
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         return exits.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last line of defence: one sentence instead of a traceback
         return _unexpected(error, args, debug=debug)
     return code if isinstance(code, int) else exits.HEALTHY
+
+
+def _invoke(args: list[str]) -> object:
+    """What the command returns. `main()`, which answers the shell's completion, would also turn EPIPE into exit 1."""
+    command = typer.main.get_command(app)
+    if "_INTELLI_OPS_COMPLETE" in os.environ:
+        return command.main(args, prog_name=_NAME)
+    with command.make_context(_NAME, args) as ctx:
+        return command.invoke(ctx)
 
 
 def hoist(args: list[str]) -> list[str]:

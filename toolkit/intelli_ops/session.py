@@ -16,6 +16,7 @@ from intelli_checks.model import Check, Outcome, Report, Result, Severity
 from intelli_checks.report import outcome_name
 from intelli_checks.runner import diagnose
 from intelli_checks.target import Target
+from intelli_checks.text import scrub
 from intelli_ops import exits
 from intelli_ops.progress import Progress
 from intelli_ops.render import Format, View, render, terminal, viewed
@@ -112,6 +113,11 @@ class Session:
     def _show(self, report: Report, code: int | None = None) -> int:
         view = self._view(report, code)
         self._write(render(view, self.wishes.fmt))
+        if self.wishes.fmt is Format.GITHUB and (page := os.environ.get("GITHUB_STEP_SUMMARY")):
+            from intelli_ops.render.github import summary
+
+            with Path(page).open("a", encoding="utf-8") as file:
+                file.write(scrub(summary(view.report)))
         return view.exit_code
 
     def _show_again(self, report: Report, before: Report | None) -> None:

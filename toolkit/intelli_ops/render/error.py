@@ -34,5 +34,4 @@ def document(kind: str, message: str, code: int) -> str:
             "checks": [],
         },
         indent=2,
-        ensure_ascii=False,
     )

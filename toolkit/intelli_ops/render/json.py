@@ -13,4 +13,4 @@ def render(view: View) -> str:
     """The document; on one line when the view is compact, so that a stream of them stays readable."""
     document = to_dict(view.report, exit_code=view.exit_code, version=VERSION)
     indent = None if view.compact else 2
-    return json.dumps(document, indent=indent, ensure_ascii=not view.symbols) + "\n"
+    return json.dumps(document, indent=indent) + "\n"  # ASCII: a terminal must not obey a name it shows
