@@ -12,6 +12,7 @@ from intelli_checks.model import Outcome, Report, Result, Severity
 _PROBLEMS = frozenset({Outcome.WARNED, Outcome.FAILED, Outcome.ERRORED})
 _AGO = re.compile(r"(?P<count>\d+)(?P<unit>[mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_ACCEPT = "another reason or expiry accepts that too"
 _KEYS = frozenset({"reason", "until", "severity", "subjects"})
 
 
@@ -28,6 +29,8 @@ class Mute:
     """The worst severity accepted; None accepts what is found first, see `Seen`."""
     subjects: frozenset[str] | None = None
     """The subjects accepted; None accepts those found first, see `Seen`."""
+    source: str = ""
+    """As it was written. Another reason or expiry makes another mute, which accepts what it finds anew."""
 
     def covers(self, id_: str) -> bool:
         return id_ == self.id or id_.startswith(f"{self.id}.")
@@ -55,7 +58,7 @@ class Extent:
 
 
 Seen = MutableMapping[str, Extent]
-"""Check id -> how bad the muted problem was when a mute first covered it. Kept between runs by the caller."""
+"""Check and mute -> how bad the problem was when this mute first covered it. Kept between runs by the caller."""
 
 
 def parse(text: str, now: datetime | None = None) -> Mute:
@@ -66,9 +69,9 @@ def parse(text: str, now: datetime | None = None) -> Mute:
     head, at, tail = text.rpartition("@")
     if at and ("=" not in head or re.match(r"\s*\d", tail)):
         id_, _, reason = head.partition("=")
-        return Mute(id_.strip(), reason.strip(), expiry(tail, now))
+        return Mute(id_.strip(), reason.strip(), expiry(tail, now), source=text)
     id_, _, reason = text.partition("=")  # an @ in the reason, as in an address, is no expiry
-    return Mute(id_.strip(), reason.strip())
+    return Mute(id_.strip(), reason.strip(), source=text)
 
 
 def from_config(entries: Mapping[str, object]) -> list[Mute]:
@@ -110,7 +113,7 @@ def apply(report: Report, mutes: Iterable[Mute], seen: Seen, now: datetime | Non
                 continue
             if result.outcome not in _PROBLEMS:
                 if result.outcome is Outcome.PASSED:
-                    seen.pop(result.check.id, None)
+                    seen.pop(_key(result, mute), None)
             elif worse := _worse(result, mute, seen):
                 notes.append(f"the mute of {result.check.id} is void: {worse}")
             else:
@@ -121,21 +124,25 @@ def apply(report: Report, mutes: Iterable[Mute], seen: Seen, now: datetime | Non
 def _worse(result: Result, mute: Mute, seen: Seen) -> str:
     """What goes beyond the mute, or nothing."""
     found = Extent.of(result)
-    first = seen.setdefault(result.check.id, found)
+    first = seen.setdefault(_key(result, mute), found)
     severity = first.severity if mute.severity is None else mute.severity
     subjects = first.subjects if mute.subjects is None else mute.subjects
     if found.severity > severity:
-        return f"a {severity.name.lower()} was muted, this is an {found.severity.name.lower()}"
+        return f"a {severity.name.lower()} was muted, this is an {found.severity.name.lower()}; {_ACCEPT}"
     if new := sorted(found.subjects - subjects):
-        return f"new since it was muted: {', '.join(new) or 'a problem without a subject'}"
+        return f"new since it was muted: {', '.join(new)}; {_ACCEPT}"
     return ""
+
+
+def _key(result: Result, mute: Mute) -> str:
+    return f"{result.check.id} {mute.source}"
 
 
 def _entry(id_: str, value: object) -> Mute:
     if isinstance(value, str):
-        return Mute(id_, value)
+        return Mute(id_, value, source=value)
     if isinstance(value, date):
-        return Mute(id_, until=expiry(value))
+        return Mute(id_, until=expiry(value), source=str(value))
     if not isinstance(value, Mapping):
         raise ValueError(  # noqa: TRY004 - the user's mistake, like the others here
             f'[mute] {id_}: write "{id_}" = "reason" or {{ reason = "...", until = 2027-01-31 }}'
@@ -149,6 +156,7 @@ def _entry(id_: str, value: object) -> Mute:
         expiry(value["until"]) if "until" in value else None,
         _severity(id_, value["severity"]) if "severity" in value else None,
         frozenset(map(str, subjects)) if isinstance(subjects, list | tuple) else None,
+        str(sorted(value.items())),
     )
 
 

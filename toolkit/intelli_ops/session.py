@@ -18,6 +18,7 @@ from intelli_checks.runner import diagnose
 from intelli_checks.target import Target
 from intelli_checks.text import scrub
 from intelli_ops import exits
+from intelli_ops.mute_memory import MuteMemory
 from intelli_ops.progress import Progress
 from intelli_ops.render import Format, View, render, terminal, viewed
 from intelli_ops.watchdog import Watchdog
@@ -48,8 +49,7 @@ class Session:
     muted: Sequence[mutes.Mute] = ()
     context: Callable[[Target, float], Context] = lambda target, deadline: Context(target, deadline=deadline)
     """Makes the context of a round from target and deadline (monotonic); a recording brings its own."""
-    seen: mutes.Seen = field(default_factory=dict)
-    """How bad each muted problem was at first."""
+    memory: MuteMemory = field(default_factory=MuteMemory)
 
     def once(self, began: float, patience: float = 0.0) -> int:
         """Diagnose, again until healthy while `patience` (seconds) lasts, show the last report; the exit code."""
@@ -88,7 +88,10 @@ class Session:
             except KeyboardInterrupt:
                 interrupted = True
                 report = _cut_short(self.checks, known, ctx, started, time.monotonic() - began)
-        return mutes.apply(report, self.muted, self.seen), interrupted
+        if self.muted:
+            with self.memory.about(self.target) as seen:
+                report = mutes.apply(report, self.muted, seen)
+        return report, interrupted
 
     def _deadline(self, ends: float = 0.0) -> float:
         """The round's end: its own timeout, and no later than `ends`, but never less than a second away."""
