@@ -239,3 +239,31 @@ def test_completion_offers_check_ids(cli):
     env = {"_INTELLI_OPS_COMPLETE": "complete_bash", "COMP_WORDS": "intelli-ops check lab.pa", "COMP_CWORD": "2"}
     done = subprocess.run(["intelli-ops"], env=cli.env(**env), capture_output=True, text=True, check=False)
     assert "lab.passes" in done.stdout
+
+
+def test_recorded_facts_are_judged_again_without_the_system(cli, intelli_redis):
+    url = intelli_redis.url(0)
+    live = cli("check", "redis", "--broker", url, "--save", "facts.json", "--format", "json")
+    recording = cli.directory / "facts.json"
+    assert recording.stat().st_mode & 0o077 == 0
+    recording.write_text(recording.read_text().replace(str(intelli_redis.port), "1"))  # nobody answers there
+    again = cli("check", "redis", "--from", "facts.json", "--format", "json")
+    assert again.returncode == live.returncode
+    outcomes = [{c["id"]: c["outcome"] for c in json.loads(run.stdout)["checks"]} for run in (live, again)]
+    assert outcomes[0]["redis.broker"] == "passed"
+    assert outcomes[0] == outcomes[1]
+
+
+def test_a_recording_that_is_none_is_wrong_usage(cli):
+    (cli.directory / "facts.json").write_text("{}")
+    done = cli("check", "lab.passes", "--from", "facts.json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "not a recording" in done.stderr
+
+
+def test_a_mute_remembers_between_runs_how_bad_it_was(cli):
+    args = ["check", "lab.warns", "--fail-level", "warning", "--mute", "lab.warns=known"]
+    assert cli(*args).returncode == 0
+    worse = cli(*args, env={"LAB_SUBJECTS": "disk,memory"})
+    assert worse.returncode == 1
+    assert "void: new since it was muted: memory" in worse.stdout

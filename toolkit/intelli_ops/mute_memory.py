@@ -28,7 +28,7 @@ class MuteMemory:
         everything = self._read()
         name = f"{target.directory} {target.broker or ''}"
         before = everything.get(name, {})
-        seen = {key: _extent(entry) for key, entry in before.items()}
+        seen = _extents(before)
         yield seen
         after = {key: {"severity": int(e.severity), "subjects": sorted(e.subjects)} for key, e in seen.items()}
         if after != before:
@@ -57,5 +57,8 @@ def state_directory(environ: Mapping[str, str], platform: str) -> Path:
     return (Path(base) if base else Path.home() / ".local" / "state") / "intelli-ops"
 
 
-def _extent(entry: Mapping[str, Any]) -> Extent:
-    return Extent(Severity(entry["severity"]), frozenset(entry["subjects"]))
+def _extents(entries: Any) -> dict[str, Extent]:
+    try:
+        return {k: Extent(Severity(e["severity"]), frozenset(e["subjects"])) for k, e in entries.items()}
+    except (AttributeError, KeyError, TypeError, ValueError):  # edited by hand
+        return {}

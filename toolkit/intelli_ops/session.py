@@ -37,6 +37,8 @@ class Wishes:
     verbose: bool = False
     quiet: bool = False
     color: bool | None = None
+    save: Path | None = None
+    """Where to record the facts of the last round."""
 
 
 @dataclass
@@ -88,6 +90,8 @@ class Session:
             except KeyboardInterrupt:
                 interrupted = True
                 report = _cut_short(self.checks, known, ctx, started, time.monotonic() - began)
+        if self.wishes.save:
+            _record(ctx, self.wishes.save)
         if self.muted:
             with self.memory.about(self.target) as seen:
                 report = mutes.apply(report, self.muted, seen)
@@ -142,6 +146,14 @@ class Session:
         else:
             sys.stdout.write(text)
             sys.stdout.flush()
+
+
+def _record(ctx: Context, path: Path) -> None:
+    """Write the facts for `--from`, for the owner's eyes only: they describe a system from inside."""
+    from intelli_checks.recording import dump
+    from intelli_ops.files import replace_file
+
+    replace_file(path, dump(ctx), private=True)
 
 
 def _cut_short(

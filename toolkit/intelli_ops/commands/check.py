@@ -12,7 +12,7 @@ import typer
 from intelli_checks.model import Severity, Stage
 from intelli_checks.target import Target
 from intelli_ops.commands.options import targeted
-from intelli_ops.commands.selection import complete_checks, mutes_for, selected
+from intelli_ops.commands.selection import complete_checks, mutes_for, recorded, selected
 from intelli_ops.render import Format
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -104,6 +104,13 @@ def check(  # noqa: PLR0913 - one parameter per option is how Typer declares the
             help="Do not count this problem, until 2027-01-31 or for 30m, 12h, 7d; void when it gets worse.",
         ),
     ] = None,
+    save: Annotated[
+        Path | None, typer.Option("--save", envvar="INTELLI_OPS_SAVE", help="Record the facts in this file.")
+    ] = None,
+    recording: Annotated[
+        Path | None,
+        typer.Option("--from", envvar="INTELLI_OPS_FROM", help="Judge facts recorded by --save; touches no network."),
+    ] = None,
     verbose: Annotated[
         bool,
         typer.Option(
@@ -132,6 +139,8 @@ def check(  # noqa: PLR0913 - one parameter per option is how Typer declares the
 
     began = time.monotonic()
     checks = selected(target, names or (), Stage[stage.name])
-    wishes = Wishes(fmt, output, Severity[fail_level.name], verbose, quiet, color)
+    wishes = Wishes(fmt, output, Severity[fail_level.name], verbose, quiet, color, save)
     session = Session(target, checks, wishes, mutes_for(target, mute or ()))
+    if recording:
+        session.context = recorded(recording)
     return session.watch(watch) if watch else session.once(began, wait)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from intelli_checks import mutes
+from intelli_checks.context import Context
 from intelli_checks.model import Check, Stage
 from intelli_checks.registry import UnknownCheck, registry
 from intelli_checks.target import Target
@@ -34,6 +36,17 @@ def mutes_for(target: Target, texts: Iterable[str]) -> list[mutes.Mute]:
         if mute.id not in known:
             raise no_such("check or family to mute", mute.id, known)
     return found
+
+
+def recorded(path: Path) -> Callable[[Target, float], Context]:
+    """What makes contexts from the recording at `path`; raises UsageError when that is none."""
+    from intelli_checks import recording
+
+    try:
+        replay = recording.load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: {error}") from error
+    return lambda _, deadline: replay(deadline)
 
 
 def load(target: Target) -> None:
