@@ -1,10 +1,10 @@
-"""The target, from flags, environment, configuration file and detection, in this order; and where each value came from."""
+"""The target, from flags, environment, configuration file and detection, in this order; and who gave each value."""
 
 from __future__ import annotations
 
 import difflib
-import os
 import shlex
+import shutil
 import sys
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -21,10 +21,11 @@ from intelli_checks.text import safe
 
 FILE = "intelli-ops.toml"
 VALUES = (
-    "project", "settings", "app", "python", "via", "broker", "results", "layer", "web", "websocket", "origin", "timeout",
+    "project", "settings", "app", "python", "via",
+    "broker", "results", "layer", "web", "websocket", "origin", "timeout",
 )  # fmt: skip
-TABLES = ("workers", "flow", "mute", "plugins", "thresholds", "supervisor", "infrastructure")
-"""Read by those they belong to, from `Configuration.tables`."""
+TABLES = {"workers": "workers", "flow": "flow", "mute": "mutes", "plugins": "plugins"}
+"""Tables of the file, and what the Target calls them."""
 PREFIX = "INTELLI_OPS_"
 
 
@@ -41,32 +42,27 @@ class Configuration:
     tables: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
 
 
-def resolve(
-    flags: Mapping[str, Any] | None = None,
-    *,
-    environ: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-    platform: str = sys.platform,
-) -> Target:
-    """The target meant by `flags` here and now; raises UsageError, naming what is wrong and what would be right."""
-    environ = os.environ if environ is None else environ
-    cwd = cwd or Path.cwd()
-    configuration = read(cwd)
-    given, origins = _layers(flags or {}, environ, configuration)
+def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path, platform: str = sys.platform) -> Target:
+    """The target these mean; raises UsageError, naming what is wrong and what would be right."""
+    named_file = flags.get("config") or environ.get(f"{PREFIX}CONFIG")
+    configuration = read_file(cwd / named_file) if named_file else read(cwd)
+    given, origins = _layers(flags, environ, configuration)
     start = _folder(given.get("project"), cwd)
-    bare = "broker" in given and not {"project", "settings", "app", "via", "python"} & given.keys()
+    named = bool({"settings", "app", "via"} & given.keys())
     project = find_project(start)
-    if not (project.found or {"settings", "app", "via"} & given.keys()):
-        project, places = Project(start), ()
-    else:
-        places = tuple(_places(given, project, start, environ, platform, origins))
-    if bare and not project.found:
-        places = ()
-    settings = _settings(given, project, environ, origins)
+    if named and not project.manage:
+        project = project._replace(root=start)
+    places: tuple[Place, ...] = ()
+    if "via" in given:
+        places = tuple(_vias(given["via"], start, platform))
+    elif named or project.found:
+        python, found = _interpreter(given, project, start, environ, platform)
+        origins.setdefault("python", found)
+        places = (Place("here", (python,), project.root),)
     return Target(
         directory=project.root,
         places=places,
-        settings=settings,
+        settings=_settings(given, project, environ, origins),
         app=_app(given, project, environ, origins),
         broker=_dsn(given, "broker"),
         results=_dsn(given, "results"),
@@ -74,11 +70,19 @@ def resolve(
         web=given.get("web"),
         websocket=given.get("websocket"),
         origin=given.get("origin"),
-        workers=configuration.tables.get("workers", MappingProxyType({})),
-        flow=configuration.tables.get("flow", MappingProxyType({})),
         timeout=_seconds(given.get("timeout", 10.0), origins.get("timeout", "")),
-        origins=MappingProxyType({"project": "found on disk", **origins}),
+        origins=_all_origins(origins, configuration),
+        **{name: configuration.tables[key] for key, name in TABLES.items() if key in configuration.tables},
     )
+
+
+def _all_origins(origins: Mapping[str, str], configuration: Configuration) -> Mapping[str, str]:
+    """Also under the names the Target gives them, which is how `config show --origin` asks."""
+    told = {"directory": origins.get("project", "found on disk")}
+    if {"via", "python"} & origins.keys():
+        told["places"] = origins.get("via") or origins["python"]
+    told.update({TABLES[key]: str(configuration.path) for key in configuration.tables})
+    return MappingProxyType({**told, **origins})
 
 
 # -- the configuration file -------------------------------------------------------------------------------------------
@@ -87,24 +91,23 @@ def resolve(
 def read(folder: Path) -> Configuration:
     """`intelli-ops.toml`, else `[tool.intelli-ops]` of pyproject.toml, in `folder` or the nearest one above it."""
     for place in (folder, *folder.parents):
-        for path, table in ((place / FILE, ()), (place / "pyproject.toml", ("tool", "intelli-ops"))):
-            if path.is_file() and (content := _content(path, table)) is not None:
-                return _checked(path, content)
+        for name in (FILE, "pyproject.toml"):
+            if (place / name).is_file() and (found := read_file(place / name)).path:
+                return found
         if (place / ".git").exists():
             break
     return Configuration()
 
 
-def _content(path: Path, table: Iterable[str]) -> dict[str, Any] | None:
+def read_file(path: Path) -> Configuration:
+    """The configuration in `path`; empty for a pyproject.toml that has no `[tool.intelli-ops]`. Raises UsageError."""
     try:
         content: Any = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path}: {error}") from error
-    for name in table:
-        content = content.get(name)
-        if content is None:
-            return None
-    return dict(content)
+    if path.name == "pyproject.toml":
+        content = content.get("tool", {}).get("intelli-ops")
+    return Configuration() if content is None else _checked(path, content)
 
 
 def _checked(path: Path, content: Mapping[str, Any]) -> Configuration:
@@ -134,7 +137,7 @@ def _layers(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """What was given for each name by the first that gives it, and by whom."""
     for name in flags:
-        if name not in VALUES:
+        if name not in VALUES and name != "config":
             raise UsageError(f"unknown option {name!r}{_did_you_mean(name, VALUES)}")
     given: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -212,30 +215,14 @@ def _seconds(value: Any, origin: str) -> float:
 # -- places -----------------------------------------------------------------------------------------------------------
 
 
-def _places(
-    given: Mapping[str, Any],
-    project: Project,
-    start: Path,
-    environ: Mapping[str, str],
-    platform: str,
-    origins: dict[str, str],
-) -> Iterable[Place]:
-    if "via" in given:
-        yield from _vias(given["via"], start, platform)
-        return
-    if "python" in given:
-        python = _command(str(given["python"]), start)
-    else:
-        python, origins["python"] = find_interpreter(project.root, start, environ, platform)
-    yield Place("here", (python,), project.root)
-
-
-def _command(python: str, start: Path) -> str:
-    import shutil
-
-    path = Path(python).expanduser()
-    if found := shutil.which(str(path)) or shutil.which(str(start / path)):
-        return found
+def _interpreter(
+    given: Mapping[str, Any], project: Project, start: Path, environ: Mapping[str, str], platform: str
+) -> tuple[str, str]:
+    if "python" not in given:
+        return find_interpreter(project.root, start, environ, platform)
+    python = Path(str(given["python"])).expanduser()
+    if found := shutil.which(str(python)) or shutil.which(str(start / python)):
+        return found, "--python"
     raise UsageError(f"there is no interpreter {safe(python)}; --python wants the project's python, or its path")
 
 

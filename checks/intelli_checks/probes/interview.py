@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -80,7 +81,7 @@ def ask(place: Place, request: Mapping[str, Any], timeout: float) -> Answer:
     try:
         answer = _listen(process, program, marker, deadline)
     finally:
-        _end(process)
+        _end(process, patience=0.1 if time.monotonic() < deadline else 0.0)
     answer.returncode = process.returncode
     answer.seconds = time.monotonic() - started
     return answer
@@ -105,7 +106,6 @@ def _listen(process: subprocess.Popen[bytes], program: bytes, marker: str, deadl
     and nothing may wait for that.
     """
     chunks: SimpleQueue[tuple[str, bytes]] = SimpleQueue()
-    assert process.stdin and process.stdout and process.stderr  # noqa: S101 - all three were asked to be pipes
     threading.Thread(target=_write, args=(process.stdin, program), daemon=True).start()
     for name, stream in (("out", process.stdout), ("err", process.stderr)):
         threading.Thread(target=_read, args=(name, stream, chunks), daemon=True).start()
@@ -144,20 +144,17 @@ def _write(stream: IO[bytes], program: bytes) -> None:
 
 
 def _read(name: str, stream: IO[bytes], chunks: SimpleQueue[tuple[str, bytes]]) -> None:
-    try:
+    with stream:
         while chunk := os.read(stream.fileno(), 65536):
             chunks.put((name, chunk))
-    except (OSError, ValueError):  # closed by us at the deadline
-        pass
     chunks.put((name, b""))
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill whatever is left of the process group and collect the interpreter."""
-    try:
-        process.wait(0.05 if process.poll() is None else 0)
-    except subprocess.TimeoutExpired:
-        _kill(process)
+def _end(process: subprocess.Popen[bytes], patience: float) -> None:
+    """Collect the interpreter, after `patience` seconds by force, and take what it started with it."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(patience)
+    _kill(process)
     try:
         process.wait(1.0)
     except subprocess.TimeoutExpired:  # in an uninterruptible wait (a dead network mount): leave it to init
@@ -170,7 +167,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         return
     try:
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):  # all gone; macOS says the latter of zombies
         return
 
 

@@ -96,7 +96,7 @@ class Survey:
     """What could not be loaded: step, type, message, file, line, module."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """results_backend (class name), exposed, shared_tasks, namespace, config_source, eager (where EAGER comes from),
-    settings_names (suspicious ones), broker_configured (redacted), hostname, uid, container, executable, platform ..."""
+    settings_names (suspicious ones), broker_configured (redacted), hostname, uid, container, executable, platform."""
 
     @property
     def eager(self) -> bool:
@@ -130,7 +130,9 @@ def gather(target: Target, timeout: float) -> Mapping[str, Survey]:
     """
     from intelli_checks.probes import transcript
 
-    return {place.name: transcript.survey(place, answer) for place, answer in transcript.ask_all(target, "survey", timeout)}
+    return {
+        place.name: transcript.survey(place, answer) for place, answer in transcript.ask_all(target, "survey", timeout)
+    }
 
 
 def audit(target: Target, timeout: float) -> Mapping[str, Audit]:
@@ -140,4 +142,6 @@ def audit(target: Target, timeout: float) -> Mapping[str, Audit]:
     """
     from intelli_checks.probes import transcript
 
-    return {place.name: transcript.audit(place, answer) for place, answer in transcript.ask_all(target, "audit", timeout)}
+    return {
+        place.name: transcript.audit(place, answer) for place, answer in transcript.ask_all(target, "audit", timeout)
+    }

@@ -90,7 +90,9 @@ def _heard(place: Place, answer: Answer) -> Answer:
         return answer
     stopped = _stopped(answer)
     if answer.stages[-1] in ESSENTIAL:
-        raise Unavailable(stopped["message"], hint=stopped["hint"], subject=place.name, seconds=round(answer.seconds, 1))
+        raise Unavailable(
+            stopped["message"], hint=stopped["hint"], subject=place.name, seconds=round(answer.seconds, 1)
+        )
     answer.errors.append(stopped)
     return answer
 
@@ -155,8 +157,8 @@ def survey(place: Place, answer: Answer) -> Survey:
 
 
 _EXTRA = (
-    "executable", "platform", "hostname", "uid", "container", "settings_file", "settings_defaults", "main", "module",
-    "exposed", "namespace", "config_source", "deprecated", "broker_configured", "results_backend", "eager",
+    "app_name", "executable", "platform", "hostname", "uid", "container", "settings_file", "settings_defaults", "main",
+    "module", "exposed", "namespace", "config_source", "deprecated", "broker_configured", "results_backend", "eager",
     "settings_names", "shared_tasks", "asgi_application", "asgi_protocols",
 )  # fmt: skip
 

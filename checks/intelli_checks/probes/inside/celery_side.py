@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-
 import os
 import sys
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from collections.abc import Iterator
+from typing import Any
 
 from . import names, sources, values
 
-Facts = Iterator[Tuple[str, Any]]
+Facts = Iterator[tuple[str, Any]]
 
 
 def load(interview: Any) -> Facts:
@@ -33,13 +33,13 @@ def load(interview: Any) -> Facts:
         yield "exposed", None if exposed is None else any(one is app for one in exposed)
 
 
-def _apps_so_far() -> List[Any]:
+def _apps_so_far() -> list[Any]:
     state = sys.modules.get("celery._state")
     apps = list(state._get_active_apps()) if state else []
     return [app for app in apps if app.main not in (None, "default")]
 
 
-def _module_of(app: Any, name: Optional[str]) -> Optional[str]:
+def _module_of(app: Any, name: str | None) -> str | None:
     """The module whose global the app is: where `app.conf` is usually changed."""
     wanted = (name or "").partition(":")[0]
     if sys.modules.get(wanted + ".celery") is not None:
@@ -98,14 +98,14 @@ def _effective(conf: Any, key: str) -> Any:
         return values.plain(conf.get(key))
 
 
-def _as_url(value: Any) -> Optional[str]:
+def _as_url(value: Any) -> str | None:
     if isinstance(value, (list, tuple)):
         return ";".join(str(item) for item in value) or None
     return str(value) if value else None
 
 
-def _broker(app: Any) -> Optional[str]:
-    """The broker messages are written to. Kombu's own answer drops the URL's options, so a complete URL speaks itself."""
+def _broker(app: Any) -> str | None:
+    """The broker messages are written to. Kombu's own answer drops the URL's options: a complete URL is better."""
     conf = app.conf
     url = _as_url(getattr(conf, "broker_write_url", None) or conf.broker_url)
     parts = ("broker_user", "broker_password", "broker_port", "broker_vhost", "broker_transport")
@@ -127,7 +127,7 @@ def _backend(app: Any) -> str:
     return type(app.backend).__name__
 
 
-def _queue(queue: Any) -> Dict[str, Any]:
+def _queue(queue: Any) -> dict[str, Any]:
     exchange = queue.exchange
     return {
         "name": queue.name,
@@ -138,7 +138,7 @@ def _queue(queue: Any) -> Dict[str, Any]:
     }
 
 
-def _beat_entry(entry: Any) -> Dict[str, Any]:
+def _beat_entry(entry: Any) -> dict[str, Any]:
     get = entry.get if hasattr(entry, "get") else lambda name, default=None: getattr(entry, name, default)
     schedule = get("schedule")
     every = values.number(getattr(schedule, "run_every", schedule))
@@ -165,7 +165,7 @@ def tasks(interview: Any) -> Facts:
     yield "tasks", [_task(app, task) for name, task in sorted(app.tasks.items()) if not name.startswith("celery.")]
 
 
-def _import_task_modules(app: Any) -> List[Dict[str, Any]]:
+def _import_task_modules(app: Any) -> list[dict[str, Any]]:
     try:
         app.loader.import_default_modules()
     except BaseException as raised:  # noqa: BLE001 - one broken tasks.py must not hide the other tasks
@@ -177,7 +177,7 @@ def _shared_task_modules() -> Iterator[str]:
     """Modules that use `@shared_task`: they trust whatever app is current when they are called."""
     from celery import _state
 
-    for finalizer in list(_state._on_app_finalizers):
+    for finalizer in list(vars(_state)["_on_app_finalizers"]):
         if getattr(finalizer, "__module__", "") != "celery.app":
             continue
         for cell in getattr(finalizer, "__closure__", None) or ():
@@ -190,7 +190,7 @@ _ROUTED_BY = ("queue", "exchange", "routing_key")
 _ATTRIBUTES = ("acks_late", "reject_on_worker_lost", "serializer", "ignore_result", "track_started", "rate_limit")
 
 
-def _task(app: Any, task: Any) -> Dict[str, Any]:
+def _task(app: Any, task: Any) -> dict[str, Any]:
     told = {name: values.plain(getattr(task, name, None)) for name in _ATTRIBUTES}
     told.update(
         name=task.name,
@@ -208,15 +208,16 @@ def _task(app: Any, task: Any) -> Dict[str, Any]:
     return told
 
 
-def _route(app: Any, task: Any) -> Optional[str]:
+def _route(app: Any, task: Any) -> str | None:
     """Where `apply_async` would send it: the task's own options first, then `task_routes`, then the default queue."""
     options = {name: getattr(task, name) for name in _ROUTED_BY if getattr(task, name, None)}
     options = app.amqp.router.route(options, task.name, (), {}, task)
     queue = options.get("queue")
-    return getattr(queue, "name", queue)
+    name: str | None = getattr(queue, "name", queue)
+    return name
 
 
-def search_paths(interview: Any) -> List[str]:
+def search_paths(interview: Any) -> list[str]:
     """Files in which the project may configure its app."""
     app = interview.app
     files = [values.module_file(interview.known.get("module") or "")]
@@ -227,5 +228,3 @@ def search_paths(interview: Any) -> List[str]:
     if app is not None and not source and app.loader._conf is not None:
         files.insert(0, values.module_file(os.environ.get("CELERY_CONFIG_MODULE", "celeryconfig")))
     return [file for file in files if file]
-
-

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote
 
 from . import values
 
-Facts = Iterator[Tuple[str, Any]]
+Facts = Iterator[tuple[str, Any]]
 MAX_NESTING = 30
 
 
@@ -20,7 +21,7 @@ def layers(interview: Any) -> Facts:
     yield "layers", [_layer(alias, config) for alias, config in declared.items()]
 
 
-def _layer(alias: str, config: Dict[str, Any]) -> Dict[str, Any]:
+def _layer(alias: str, config: dict[str, Any]) -> dict[str, Any]:
     backend = str(config.get("BACKEND") or "")
     given = dict(config.get("CONFIG") or {})
     hosts = given.pop("hosts", None)
@@ -34,7 +35,7 @@ def _layer(alias: str, config: Dict[str, Any]) -> Dict[str, Any]:
     return told
 
 
-def _import_error(backend: str) -> Optional[str]:
+def _import_error(backend: str) -> str | None:
     module, _, name = backend.rpartition(".")
     try:
         getattr(importlib.import_module(module), name)
@@ -43,13 +44,13 @@ def _import_error(backend: str) -> Optional[str]:
     return None
 
 
-def _host_list(hosts: Any) -> List[Any]:
+def _host_list(hosts: Any) -> list[Any]:
     if not hosts:
         return ["redis://localhost:6379"]
     return [hosts] if isinstance(hosts, (str, bytes, dict)) else list(hosts)
 
 
-def _host(entry: Any) -> Dict[str, Any]:
+def _host(entry: Any) -> dict[str, Any]:
     """Any spelling channels_redis takes (URL, pair, dict, sentinels) as one URL and its connection options."""
     if isinstance(entry, (tuple, list)):
         entry = {"host": entry[0], "port": entry[1]}
@@ -62,7 +63,7 @@ def _host(entry: Any) -> Dict[str, Any]:
 _OPTIONS = ("socket_timeout", "socket_connect_timeout", "socket_keepalive", "health_check_interval", "master_name")
 
 
-def _url(entry: Dict[str, Any]) -> str:
+def _url(entry: dict[str, Any]) -> str:
     address = entry.get("address")
     if isinstance(address, (tuple, list)):
         entry = {**entry, "host": address[0], "port": address[1]}
@@ -95,16 +96,16 @@ def routes(interview: Any) -> Facts:
     yield "websocket_routes", list(_walk(application, "", [], 0))
 
 
-def _guess(interview: Any) -> Optional[str]:
+def _guess(interview: Any) -> str | None:
     """Channels is installed in the project but ASGI_APPLICATION is not set: the server was given a path by hand."""
     apps = (interview.known.get("django") or {}).get("INSTALLED_APPS") or []
     files = (interview.known.get("django") or {}).get("asgi_files") or []
     if not files or not any(str(app).startswith(("channels", "daphne")) for app in apps):
         return None
-    return files[0][: -len(".py")].replace("/", ".") + ".application"
+    return str(files[0])[: -len(".py")].replace("/", ".") + ".application"
 
 
-def _walk(application: Any, prefix: str, stack: List[str], depth: int) -> Iterator[Dict[str, Any]]:
+def _walk(application: Any, prefix: str, stack: list[str], depth: int) -> Iterator[dict[str, Any]]:
     if application is None or depth > MAX_NESTING:
         return
     mapping = getattr(application, "application_mapping", None)
@@ -134,7 +135,7 @@ def _middleware(application: Any) -> str:
     return type(application).__name__
 
 
-def _route(consumer: Any, path: str, stack: List[str]) -> Dict[str, Any]:
+def _route(consumer: Any, path: str, stack: list[str]) -> dict[str, Any]:
     methods = [name for name, _ in inspect.getmembers(consumer, callable) if not name.startswith("_")]
     return {
         "path": path,
@@ -149,7 +150,7 @@ def _route(consumer: Any, path: str, stack: List[str]) -> Dict[str, Any]:
     }
 
 
-def _ordinary(consumer: Any) -> List[str]:
+def _ordinary(consumer: Any) -> list[str]:
     """Method names every consumer has from Channels itself."""
     bases = [base for base in consumer.__mro__[1:] if base.__module__.startswith("channels.")]
     return [name for base in bases for name in vars(base)]

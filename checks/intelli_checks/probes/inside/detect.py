@@ -9,8 +9,9 @@ from __future__ import annotations
 import ast
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 SETTINGS = "DJANGO_SETTINGS_MODULE"
 SKIPPED = {"node_modules", "site-packages", "tests", "test", "docs", "migrations", "static", "media", "build", "dist"}
@@ -18,6 +19,7 @@ USUAL_SUBFOLDERS = ("backend", "src", "server", "app", "api", "project", "web", 
 USUAL_APP_FILES = ("celery.py", "celery_app.py", "celeryapp.py", "worker.py", "app.py", "tasks.py", "main.py")
 MAX_FILES = 400
 MAX_PARENTS = 4
+MAX_DEPTH = 4
 
 
 class Project(NamedTuple):
@@ -25,12 +27,12 @@ class Project(NamedTuple):
 
     root: Path
     """The folder its modules are imported from: manage.py's, as a rule."""
-    manage: Optional[Path] = None
-    settings: Optional[str] = None
+    manage: Path | None = None
+    settings: str | None = None
     settings_from: str = ""
-    app: Optional[str] = None
+    app: str | None = None
     app_from: str = ""
-    defaults: Tuple[Tuple[str, str], ...] = ()
+    defaults: tuple[tuple[str, str], ...] = ()
     """Every `setdefault("DJANGO_SETTINGS_MODULE", ...)`: file name and module."""
 
     @property
@@ -40,24 +42,24 @@ class Project(NamedTuple):
 
 def find_project(start: Path) -> Project:
     """The project in `start`, in a folder above it (up to the repository's root) or in one just below."""
-    bare = Project(start)
-    for folder in _places(start):
-        found = look_in(folder)
-        if found.manage or (found.app and not bare.found):
-            bare = found
-        if bare.manage:
-            break
-    return bare
+    places = list(_places(start))
+    for folder in places:
+        if "django" in _text(folder / "manage.py"):
+            return look_in(folder)
+    for folder in [start, *_above(start)]:
+        app, app_from, base = find_app(folder, depth=MAX_DEPTH if folder == start else 0)
+        if app:
+            return Project(base, app=app, app_from=app_from)
+    return Project(start)
 
 
 def look_in(root: Path) -> Project:
-    """What `root` itself holds."""
+    """The Django project whose manage.py is in `root`."""
     manage = root / "manage.py"
-    django = manage.is_file() and "django" in _text(manage)
-    defaults = tuple(settings_defaults(root)) if django else ()
-    settings, origin = _settings(root, defaults) if django else (None, "")
-    app, app_from = find_app(root, settings)
-    return Project(root, manage if django else None, settings, origin, app, app_from, defaults)
+    defaults = tuple(settings_defaults(root))
+    settings, origin = _settings(root, defaults)
+    app, app_from, _ = find_app(root, settings)
+    return Project(root, manage, settings, origin, app, app_from, defaults)
 
 
 def _places(start: Path) -> Iterator[Path]:
@@ -81,17 +83,14 @@ def _above(start: Path) -> Iterator[Path]:
 
 
 def _wanted(folder: Path) -> bool:
-    return not folder.name.startswith((".", "_")) and folder.name not in SKIPPED and not _is_venv(folder)
-
-
-def _is_venv(folder: Path) -> bool:
-    return (folder / "pyvenv.cfg").exists()
+    """Whether modules can be imported from `folder`, and whether those would be the project's own."""
+    return folder.name.isidentifier() and folder.name not in SKIPPED and not (folder / "pyvenv.cfg").exists()
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------
 
 
-def _settings(root: Path, defaults: Tuple[Tuple[str, str], ...]) -> Tuple[Optional[str], str]:
+def _settings(root: Path, defaults: tuple[tuple[str, str], ...]) -> tuple[str | None, str]:
     for file, module in defaults:
         return module, file
     for pattern in ("*/settings.py", "*/settings/__init__.py", "settings.py"):
@@ -101,7 +100,7 @@ def _settings(root: Path, defaults: Tuple[Tuple[str, str], ...]) -> Tuple[Option
     return None, ""
 
 
-def settings_defaults(root: Path) -> Iterator[Tuple[str, str]]:
+def settings_defaults(root: Path) -> Iterator[tuple[str, str]]:
     """manage.py first: it is what people type; then what servers and workers load."""
     yield from _default_in(root / "manage.py", root)
     for name in ("celery.py", "asgi.py", "wsgi.py"):
@@ -110,7 +109,7 @@ def settings_defaults(root: Path) -> Iterator[Tuple[str, str]]:
                 yield from _default_in(path, root)
 
 
-def _default_in(path: Path, root: Path) -> Iterator[Tuple[str, str]]:
+def _default_in(path: Path, root: Path) -> Iterator[tuple[str, str]]:
     tree = parse(path)
     for node in ast.walk(tree) if tree else ():
         for value in _assigned_default(node):
@@ -122,14 +121,12 @@ def _default_in(path: Path, root: Path) -> Iterator[Tuple[str, str]]:
 def _assigned_default(node: ast.AST) -> Iterator[ast.expr]:
     """The value given to DJANGO_SETTINGS_MODULE, if this node gives it one."""
     if isinstance(node, ast.Call) and node.args and getattr(node.func, "attr", "") == "setdefault":
-        if _text_of(node.args[0]) == SETTINGS:
-            yield from node.args[1:]
+        yield from node.args[1:] if _text_of(node.args[0]) == SETTINGS else ()
     elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
-        if _text_of(node.targets[0].slice) == SETTINGS:
-            yield node.value
+        yield from [node.value] if _text_of(node.targets[0].slice) == SETTINGS else ()
 
 
-def _text_of(node: ast.AST) -> Optional[str]:
+def _text_of(node: ast.AST) -> str | None:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
@@ -143,23 +140,35 @@ def _is_module(name: str, root: Path) -> bool:
 # -- the Celery app ---------------------------------------------------------------------------------------------------
 
 
-def find_app(root: Path, settings: Optional[str] = None) -> Tuple[Optional[str], str]:
-    """The app as `-A` takes it, and what told: the project's own start commands, else a `Celery(...)` in its source."""
+def find_app(root: Path, settings: str | None = None, depth: int = MAX_DEPTH) -> tuple[str | None, str, Path]:
+    """The app as `-A` takes it, what told, and the folder it is imported from.
+
+    The project's own start commands tell best; else a module-level `Celery(...)` does.
+    """
     named = _started_as(root)
     if named:
-        return named
-    for path in _app_files(root, settings):
+        return (*named, root)
+    for path in _app_files(root, settings, depth):
         attribute = _app_attribute(path)
         if attribute:
-            return f"{_module_name(path, root)}:{attribute}", path.relative_to(root).as_posix()
-    return None, ""
+            base = root if settings else _import_root(path, root)
+            return f"{_module_name(path, base)}:{attribute}", path.relative_to(root).as_posix(), base
+    return None, "", root
+
+
+def _import_root(path: Path, root: Path) -> Path:
+    """The folder that must be on `sys.path`: the first one that is not itself a package."""
+    folder = path.parent
+    while folder != root and (folder / "__init__.py").is_file():
+        folder = folder.parent
+    return folder
 
 
 _COMMAND = re.compile(r"\bcelery\b[\"', ]+(?:[^\n]*?[\"', ])?(?:-A|--app)[\"', =]+([A-Za-z_][\w.]*(?::\w+)?)")
 _COMMAND_FILES = ("Procfile", "docker-compose*.y*ml", "compose*.y*ml", "Makefile", "*.service", "supervisor*.conf")
 
 
-def _started_as(root: Path) -> Optional[Tuple[str, str]]:
+def _started_as(root: Path) -> tuple[str, str] | None:
     for pattern in _COMMAND_FILES:
         for path in sorted(root.glob(pattern)):
             for match in _COMMAND.finditer(_text(path)):
@@ -168,35 +177,35 @@ def _started_as(root: Path) -> Optional[Tuple[str, str]]:
     return None
 
 
-def _app_files(root: Path, settings: Optional[str]) -> Iterator[Path]:
+def _app_files(root: Path, settings: str | None, depth: int) -> Iterator[Path]:
     package = root.joinpath(*settings.split(".")[:-1]) if settings else root
     likely = [folder / name for folder in (package, package.parent, root) for name in USUAL_APP_FILES]
     seen = set()
-    for path in [*likely, *_sources(root)]:
+    for path in [*likely, *_sources(root, depth)]:
         if path not in seen and path.is_file() and "elery" in _text(path):
             seen.add(path)
             yield path
 
 
-def _sources(root: Path, limit: int = MAX_FILES) -> Iterator[Path]:
+def _sources(root: Path, depth: int) -> Iterator[Path]:
     """Python files below `root`, the shallow and the usually named first."""
-    found: List[Path] = []
+    found: list[Path] = []
     for folder, names, files in os.walk(str(root)):
-        depth = len(Path(folder).relative_to(root).parts)
-        names[:] = sorted(name for name in names if depth < 4 and _wanted(Path(folder, name)))
+        below = len(Path(folder).relative_to(root).parts)
+        names[:] = sorted(name for name in names if below < depth and _wanted(Path(folder, name)))
         found += [Path(folder, name) for name in sorted(files) if name.endswith(".py")]
-        if len(found) > limit:
+        if len(found) > MAX_FILES:
             break
     usual = {name: rank for rank, name in enumerate(USUAL_APP_FILES)}
     yield from sorted(found, key=lambda path: (usual.get(path.name, 99), len(path.parts)))
 
 
-def _app_attribute(path: Path) -> Optional[str]:
+def _app_attribute(path: Path) -> str | None:
     """The module-level name bound to a Celery app: `app = Celery(...)`, or the call of something that makes one."""
     tree = parse(path)
     if tree is None:
         return None
-    made: Dict[str, str] = {}
+    made: dict[str, str] = {}
     for node in tree.body:
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and isinstance(node.value, ast.Call):
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
@@ -213,7 +222,7 @@ def _app_attribute(path: Path) -> Optional[str]:
 
 
 def _called(function: ast.expr) -> str:
-    return getattr(function, "id", None) or getattr(function, "attr", "")
+    return str(getattr(function, "id", None) or getattr(function, "attr", ""))
 
 
 def _module_name(path: Path, root: Path) -> str:
@@ -223,7 +232,7 @@ def _module_name(path: Path, root: Path) -> str:
     return ".".join(parts)
 
 
-def parse(path: Path) -> Optional[ast.Module]:
+def parse(path: Path) -> ast.Module | None:
     """The syntax tree of `path`, or None where there is none to be had."""
     try:
         return ast.parse(_text(path))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any
 
 from . import values
 
-Facts = Iterator[Tuple[str, Any]]
+Facts = Iterator[tuple[str, Any]]
 
 
 def setup(interview: Any) -> Facts:
@@ -32,16 +33,21 @@ def declared(interview: Any) -> Facts:
     if settings is None:
         return
     names = ("DEBUG", "ALLOWED_HOSTS", "INSTALLED_APPS", "MIDDLEWARE", "ASGI_APPLICATION", "WSGI_APPLICATION", "USE_TZ")
-    yield "django", {
-        **{name: values.plain(settings.get(name)) for name in (*names, "TIME_ZONE", "ROOT_URLCONF", "MEDIA_URL")},
-        "key_strength": _key_strength(str(settings.get("SECRET_KEY") or "")),
-        "DATABASES": {alias: _database(one) for alias, one in settings.get("DATABASES", {}).items()},
-        "CACHES": {alias: _cache(one) for alias, one in settings.get("CACHES", {}).items()},
-        "secure": {name: values.plain(settings.get(name)) for name in _SECURE},
-        "media": _media(settings.get("MEDIA_ROOT")),
-        "cpu_hints": {name: os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MPLBACKEND")},
-        "asgi_files": _asgi_files(interview),
-    }
+    yield (
+        "django",
+        {
+            **{name: values.plain(settings.get(name)) for name in (*names, "TIME_ZONE", "ROOT_URLCONF", "MEDIA_URL")},
+            "key_strength": _key_strength(str(settings.get("SECRET_KEY") or "")),
+            "DATABASES": {alias: _database(one) for alias, one in settings.get("DATABASES", {}).items()},
+            "CACHES": {alias: _cache(one) for alias, one in settings.get("CACHES", {}).items()},
+            "secure": {name: values.plain(settings.get(name)) for name in _SECURE},
+            "media": _media(settings.get("MEDIA_ROOT")),
+            "cpu_hints": {
+                name: os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MPLBACKEND")
+            },
+            "asgi_files": _asgi_files(interview),
+        },
+    )
 
 
 _SECURE = ("SECURE_SSL_REDIRECT", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SECURE_HSTS_SECONDS")
@@ -56,23 +62,23 @@ def _key_strength(key: str) -> str:
     return "weak" if len(key) < 32 or len(set(key)) < 5 else "ok"
 
 
-def _database(config: Dict[str, Any]) -> Dict[str, Any]:
+def _database(config: dict[str, Any]) -> dict[str, Any]:
     names = ("ENGINE", "NAME", "HOST", "PORT", "USER", "ATOMIC_REQUESTS", "CONN_MAX_AGE", "CONN_HEALTH_CHECKS")
     told = {name: values.plain(config.get(name)) for name in names}
     told["NAME"] = str(config.get("NAME") or "")
     return told
 
 
-def _cache(config: Dict[str, Any]) -> Dict[str, Any]:
+def _cache(config: dict[str, Any]) -> dict[str, Any]:
     where = config.get("LOCATION")
     locations = where if isinstance(where, (list, tuple)) else [where] if where else []
     return {"BACKEND": config.get("BACKEND"), "urls": [str(one) for one in locations]}
 
 
-def _media(root: Any) -> Optional[Dict[str, Any]]:
+def _media(root: Any) -> dict[str, Any] | None:
     if not root:
         return None
-    path = Path(os.path.abspath(os.fspath(root)))
+    path = Path(root).absolute()
     there = next(folder for folder in (path, *path.parents) if folder.exists())
     usage = shutil.disk_usage(str(there))
     return {
@@ -84,7 +90,7 @@ def _media(root: Any) -> Optional[Dict[str, Any]]:
     }
 
 
-def _asgi_files(interview: Any) -> List[str]:
+def _asgi_files(interview: Any) -> list[str]:
     root = Path(interview.known.get("root") or ".")
     return [path.relative_to(root).as_posix() for path in sorted(root.glob("*/asgi.py"))]
 
@@ -110,7 +116,7 @@ def _deploy_checks(interview: Any) -> Facts:
     yield "deploy_checks", [_message(one) for one in deploy if one.id not in plain]
 
 
-def _message(message: Any) -> Dict[str, Any]:
+def _message(message: Any) -> dict[str, Any]:
     return {
         "id": message.id,
         "level": message.level,
@@ -127,7 +133,7 @@ def _migrations(interview: Any) -> Facts:
     from django.db import connections
     from django.db.migrations.executor import MigrationExecutor
 
-    told: Dict[str, Any] = {}
+    told: dict[str, Any] = {}
     for alias in connections:
         connection = connections[alias]
         try:
@@ -137,9 +143,9 @@ def _migrations(interview: Any) -> Facts:
     yield "migrations", told
 
 
-def _pending(connection: Any, executor_class: Any) -> Dict[str, Any]:
+def _pending(connection: Any, executor_class: Any) -> dict[str, Any]:
     name = str(connection.settings_dict.get("NAME") or "")
-    if connection.vendor == "sqlite" and name and ":memory:" not in name and not os.path.exists(name):
+    if connection.vendor == "sqlite" and name and ":memory:" not in name and not Path(name).exists():
         return {"reachable": False, "missing_file": name, "pending": []}
     connection.settings_dict.setdefault("OPTIONS", {})
     if connection.vendor == "postgresql":
@@ -154,4 +160,3 @@ AUDIT = (
     ("migrations", _migrations),
     ("deploy checks", _deploy_checks),
 )
-

@@ -9,8 +9,10 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any, Callable
 
 from . import celery_side, channels_side, detect, django_side, values
 
@@ -24,23 +26,23 @@ DISTRIBUTIONS = (
 class Interview:
     """What is asked (`request`) and what has been learnt so far; stages read and extend `known`."""
 
-    def __init__(self, request: Dict[str, Any], out: int) -> None:
+    def __init__(self, request: dict[str, Any], out: int) -> None:
         self.request = request
         self.out = out
         self.environ = dict(os.environ)
-        self.known: Dict[str, Any] = {}
+        self.known: dict[str, Any] = {}
 
-    def tell(self, record: Dict[str, Any]) -> None:
+    def tell(self, record: dict[str, Any]) -> None:
         line = self.request["marker"] + json.dumps(record, default=values.dotted) + "\n"
         data = line.encode("ascii")
         while data:
             data = data[os.write(self.out, data) :]
 
-    def ask(self, stage: str, question: Callable[[Interview], Iterator[Tuple[str, Any]]]) -> None:
+    def ask(self, stage: str, question: Callable[[Interview], Iterator[tuple[str, Any]]]) -> None:
         """Run one stage: facts told before it broke are kept, and so is how it broke."""
         self.tell({"begin": stage})
-        facts: Dict[str, Any] = {}
-        record: Dict[str, Any] = {"stage": stage, "facts": facts}
+        facts: dict[str, Any] = {}
+        record: dict[str, Any] = {"stage": stage, "facts": facts}
         try:
             for name, fact in question(self):
                 facts[name] = self.known[name] = fact
@@ -49,7 +51,7 @@ class Interview:
         self.tell(record)
 
 
-def run(request: Dict[str, Any]) -> None:
+def run(request: dict[str, Any]) -> None:
     """Answer `request` on the real stdout and leave; what the project prints meanwhile goes to stderr."""
     gc.disable()  # imports make no garbage worth collecting, and the process ends with them
     out = os.dup(1)
@@ -63,8 +65,8 @@ def run(request: Dict[str, Any]) -> None:
     os._exit(0)  # no atexit handler of the project, no thread it left behind, may hold the answer up
 
 
-def _stages(purpose: str) -> List[Tuple[str, Any]]:
-    opening: List[Tuple[str, Any]] = [("interpreter", _interpreter), ("project", _project)]
+def _stages(purpose: str) -> list[tuple[str, Any]]:
+    opening: list[tuple[str, Any]] = [("interpreter", _interpreter), ("project", _project)]
     if purpose == "audit":
         return [*opening, ("settings", django_side.setup), *django_side.AUDIT]
     return [
@@ -79,7 +81,7 @@ def _stages(purpose: str) -> List[Tuple[str, Any]]:
     ]
 
 
-def _interpreter(interview: Interview) -> Iterator[Tuple[str, Any]]:
+def _interpreter(interview: Interview) -> Iterator[tuple[str, Any]]:
     yield "python", platform.python_version()
     yield "executable", sys.executable
     yield "platform", sys.platform
@@ -89,9 +91,9 @@ def _interpreter(interview: Interview) -> Iterator[Tuple[str, Any]]:
     yield "versions", dict(_versions())
 
 
-def _project(interview: Interview) -> Iterator[Tuple[str, Any]]:
+def _project(interview: Interview) -> Iterator[tuple[str, Any]]:
     """Where the code is, what `manage.py` and `celery -A` would load."""
-    request, here = interview.request, Path(os.getcwd())
+    request, here = interview.request, Path.cwd()
     found = detect.find_project(here) if request["detect"] else detect.Project(here)
     if str(found.root) != str(here):
         os.chdir(str(found.root))
@@ -108,21 +110,14 @@ def _project(interview: Interview) -> Iterator[Tuple[str, Any]]:
     yield "settings_defaults", dict(found.defaults or detect.settings_defaults(found.root))
 
 
-def _versions() -> Iterator[Tuple[str, str]]:
+def _versions() -> Iterator[tuple[str, str]]:
     from importlib import metadata
 
     for name in DISTRIBUTIONS:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             yield name, metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
 
 
 def _container() -> bool:
-    if os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv") or "KUBERNETES_SERVICE_HOST" in os.environ:
-        return True
-    try:
-        with open("/proc/1/cgroup", encoding="utf-8") as groups:
-            return any(word in groups.read() for word in ("docker", "kubepods", "containerd"))
-    except OSError:
-        return False
+    marks = (Path("/.dockerenv"), Path("/run/.containerenv"))
+    return "KUBERNETES_SERVICE_HOST" in os.environ or any(mark.exists() for mark in marks)

@@ -10,18 +10,19 @@ import ast
 import os
 import re
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Any
 
 from . import values
 from .detect import parse
 
-Place = Dict[str, Any]
+Place = dict[str, Any]
 MAX_CHAIN = 30
 
 
-def find_setting(interview: Any, spellings: Sequence[str]) -> Optional[Place]:
-    """The last place that gives a value to one of `spellings` (`task_x`, `CELERY_TASK_X` and `TASK_X` are tried too)."""
+def find_setting(interview: Any, spellings: Sequence[str]) -> Place | None:
+    """The last place that gives a value to one of `spellings` (`X`, `CELERY_X` too)."""
     names = set(spellings)
     for name in spellings:
         names |= {name.upper(), "CELERY_" + name.upper()}
@@ -32,18 +33,18 @@ def find_setting(interview: Any, spellings: Sequence[str]) -> Optional[Place]:
     return found
 
 
-def _files(interview: Any) -> List[str]:
+def _files(interview: Any) -> list[str]:
     """In order of application: settings from the base up, then the modules that change `app.conf`."""
     from .celery_side import search_paths
 
-    chain: List[str] = []
+    chain: list[str] = []
     settings = interview.known.get("settings_module")
     if settings:
         _follow(settings, chain)
     return chain + [file for file in search_paths(interview) if file not in chain]
 
 
-def _follow(module: str, chain: List[str]) -> None:
+def _follow(module: str, chain: list[str]) -> None:
     """Append the files of `module`, what it star-imports first."""
     file = values.module_file(module)
     if file is None or file in chain or len(chain) > MAX_CHAIN:
@@ -77,14 +78,14 @@ def _included(node: ast.Call, file: str) -> Iterator[str]:
                 yield from (str(path) for path in sorted(Path(file).parent.glob(constant.value)))
 
 
-def _bindings(file: str, names: Set[str]) -> Iterator[Tuple[ast.AST, ast.expr]]:
+def _bindings(file: str, names: set[str]) -> Iterator[tuple[ast.AST, ast.expr]]:
     """Every `NAME = v`, `conf.name = v`, `conf["name"] = v`, `update(name=v)` and `{"name": v}` in `file`, in order."""
     tree = parse(Path(file))
     found = [pair for node in ast.walk(tree) for pair in _bound(node, names)] if tree else []
     yield from sorted(found, key=lambda pair: getattr(pair[0], "lineno", 0))
 
 
-def _bound(node: ast.AST, names: Set[str]) -> Iterator[Tuple[ast.AST, ast.expr]]:
+def _bound(node: ast.AST, names: set[str]) -> Iterator[tuple[ast.AST, ast.expr]]:
     if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
         for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
             if _name_of(target) in names:
@@ -97,7 +98,7 @@ def _bound(node: ast.AST, names: Set[str]) -> Iterator[Tuple[ast.AST, ast.expr]]
                 yield key, value
 
 
-def _name_of(target: ast.expr) -> Optional[str]:
+def _name_of(target: ast.expr) -> str | None:
     if isinstance(target, ast.Subscript):
         index = target.slice
         return index.value if isinstance(index, ast.Constant) and isinstance(index.value, str) else None
@@ -112,16 +113,16 @@ def _place(interview: Any, file: str, node: ast.AST, value: ast.expr) -> Place:
     return place
 
 
-def _literal(value: ast.expr) -> Optional[str]:
+def _literal(value: ast.expr) -> str | None:
     """The expression as written, when it is a constant: anything longer may hold a secret."""
     return repr(value.value) if isinstance(value, ast.Constant) else None
 
 
-def _variables(value: ast.expr) -> List[str]:
-    """Environment variables an expression reads: `os.environ["X"]`, `os.getenv("X")`, `env.bool("X")`, `config("X")`."""
+def _variables(value: ast.expr) -> list[str]:
+    """Environment variables an expression reads: `os.environ["X"]`, `env.bool("X")`, `config("X")`."""
     names = []
     for node in ast.walk(value):
-        first: Optional[ast.AST] = None
+        first: ast.AST | None = None
         if isinstance(node, ast.Call) and node.args:
             first = node.args[0]
         elif isinstance(node, ast.Subscript):
@@ -131,7 +132,7 @@ def _variables(value: ast.expr) -> List[str]:
     return names
 
 
-def _variable(interview: Any, name: str) -> Dict[str, Any]:
+def _variable(interview: Any, name: str) -> dict[str, Any]:
     """Whether the variable is set, and whether it came with the process or from a file the project loaded itself."""
     if name not in os.environ:
         return {"set": False, "origin": None}
@@ -140,7 +141,7 @@ def _variable(interview: Any, name: str) -> Dict[str, Any]:
     return {"set": True, "origin": _dotenv_line(interview, name) or "loaded by the project"}
 
 
-def _dotenv_line(interview: Any, name: str) -> Optional[str]:
+def _dotenv_line(interview: Any, name: str) -> str | None:
     root = Path(interview.known.get("root") or ".")
     pattern = re.compile(rf"\s*(?:export\s+)?{name}\s*=")
     for folder in (root, root.parent):

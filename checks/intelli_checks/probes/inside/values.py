@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 import os
 import sys
 import sysconfig
 import traceback
 from collections.abc import Mapping
-from typing import Any, Dict, List, Optional
+from datetime import timedelta
+from typing import Any
 
 MAX_DEPTH = 6
 MAX_ITEMS = 500
@@ -18,27 +18,33 @@ MAX_TEXT = 2000
 
 def plain(value: Any, depth: int = MAX_DEPTH) -> Any:
     """`value` as JSON can carry it; objects become their type's name, because their repr may hold a secret."""
-    if value is None or isinstance(value, (bool, str)):
-        return value if not isinstance(value, str) else str(value)[:MAX_TEXT]
+    if depth > 0 and isinstance(value, Mapping):
+        return {str(key): plain(value[key], depth - 1) for key in list(value)[:MAX_ITEMS]}
+    if depth > 0 and isinstance(value, (list, tuple)):
+        return [plain(item, depth - 1) for item in value[:MAX_ITEMS]]
+    if depth > 0 and isinstance(value, (set, frozenset)):
+        return sorted((plain(item, depth - 1) for item in list(value)[:MAX_ITEMS]), key=str)
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
     if isinstance(value, int):
-        return int(value)
+        return int(value)  # enumerations such as ssl.CERT_NONE are integers too
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")[:MAX_TEXT]
-    if isinstance(value, datetime.timedelta):
+    if isinstance(value, timedelta):
         return value.total_seconds()
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (bytes, bytearray)):
+        return value.decode("utf-8", "replace")[:MAX_TEXT]
     if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if depth <= 0:
-        return dotted(value)
-    if isinstance(value, Mapping):
-        return {str(key): plain(value[key], depth - 1) for key in list(value)[:MAX_ITEMS]}
-    if isinstance(value, (list, tuple)):
-        return [plain(item, depth - 1) for item in value[:MAX_ITEMS]]
-    if isinstance(value, (set, frozenset)):
-        return sorted((plain(item, depth - 1) for item in list(value)[:MAX_ITEMS]), key=str)
-    return dotted(value)
+        return str(os.fspath(value))
+    return str(value)[:MAX_TEXT] if isinstance(value, str) else dotted(value)
 
 
 def dotted(value: Any) -> str:
@@ -47,9 +53,9 @@ def dotted(value: Any) -> str:
     return f"{getattr(named, '__module__', '')}.{getattr(named, '__qualname__', named)}"
 
 
-def number(value: Any) -> Optional[float]:
+def number(value: Any) -> float | None:
     """`value` in seconds, or None when it is neither a number nor a timedelta."""
-    if isinstance(value, datetime.timedelta):
+    if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, bool) or value is None:
         return None
@@ -59,7 +65,7 @@ def number(value: Any) -> Optional[float]:
         return None
 
 
-def error(step: str, raised: BaseException) -> Dict[str, Any]:
+def error(step: str, raised: BaseException) -> dict[str, Any]:
     """What went wrong: step, exception type and message, and the innermost frame that is the project's own."""
     file, line, module = _syntax_place(raised) or _innermost(raised)
     return {
@@ -93,7 +99,7 @@ def _syntax_place(raised: BaseException) -> Any:
 
 
 def _innermost(raised: BaseException) -> Any:
-    frames: List[Any] = [frame for frame in traceback.walk_tb(raised.__traceback__)]
+    frames: list[Any] = list(traceback.walk_tb(raised.__traceback__))
     own = [(frame, line) for frame, line in frames if is_project_file(frame.f_code.co_filename)]
     if not own:
         return None, None, None
@@ -101,7 +107,7 @@ def _innermost(raised: BaseException) -> Any:
     return frame.f_code.co_filename, line, frame.f_globals.get("__name__")
 
 
-def module_file(name: str) -> Optional[str]:
+def module_file(name: str) -> str | None:
     """The source file of an imported module."""
     file = getattr(sys.modules.get(name), "__file__", None)
     return file if isinstance(file, str) and file.endswith(".py") else None
