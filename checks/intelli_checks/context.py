@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
+from intelli_checks.model import Skip, Unavailable
 from intelli_checks.target import Target
 
 if TYPE_CHECKING:
-    from intelli_checks.model import Unavailable
     from intelli_checks.probes.redis import Endpoint
     from intelli_checks.probes.redis_facts import RedisFacts
-    from intelli_checks.probes.survey import Survey
+    from intelli_checks.probes.survey import Audit, Survey
 
 T = TypeVar("T")
 
@@ -86,6 +86,13 @@ class Context:
         return next(iter(self.surveys.values()))
 
     @fact
+    def audits(self) -> Mapping[str, Audit]:
+        """What Django's own checks and migrations say at each place; raises Skip where there is no project."""
+        from intelli_checks.probes import survey
+
+        return survey.audit(self.target, self.budget(self.target.timeout))
+
+    @fact
     def broker_endpoint(self) -> Endpoint:
         """The Redis that is the broker, sentinels already asked; raises Skip where it is not a Redis."""
         from intelli_checks.probes import redis_roles
@@ -126,3 +133,12 @@ class Context:
         from intelli_checks.probes import redis
 
         return redis.gather_all(self.channels_endpoints, self.budget(2.5))
+
+    def require_broker(self) -> None:
+        """Raise Skip where tasks never leave the caller: what the broker or a worker says would prove nothing."""
+        try:
+            eager = self.survey.eager
+        except (Skip, Unavailable):  # no project to ask: then there is only the broker
+            return
+        if eager:
+            raise Skip("EAGER mode: tasks run inside the caller", because="celery.eager")

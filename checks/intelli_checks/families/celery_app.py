@@ -1,1 +1,129 @@
-"""Does the project load, and is its Celery configuration what it seems to be?"""
+"""Does the project load, and do its tasks leave the process that calls them?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from intelli_checks import Finding, Skip, Stage, check, fail, info, warn
+from intelli_checks.context import Context
+from intelli_checks.families.declared import of_celery, place_of
+from intelli_checks.probes.survey import Survey
+
+LOADING = ("settings", "app", "celery", "tasks")
+
+
+@check("celery.app", stage=Stage.STATIC, timeout=120.0)
+def app(ctx: Context) -> Iterator[Finding]:
+    """The project imports and its Celery app loads.
+
+    Cause: a wrong DJANGO_SETTINGS_MODULE or `-A` name, a wrong working directory, an interpreter without the project's
+    dependencies, or an error in a module that is imported at start. How it shows: workers exit at once and restart in a
+    loop; web processes do not start. How to fix: the finding names the module, the file and the line.
+
+    Example: `No module named 'shop.settings.prod' (shop/celery.py:5)`: correct DJANGO_SETTINGS_MODULE.
+    """
+    surveys = ctx.surveys
+    for survey in surveys.values():
+        if error := survey.error(*LOADING):
+            yield _broken(survey, error, survey.place if len(surveys) > 1 else "")
+    if not any(survey.celery_app or survey.errors for survey in surveys.values()):
+        raise Skip(f"no Celery app found in {ctx.survey.project}; name it with --app MODULE")
+
+
+def _broken(survey: Survey, error: Mapping[str, Any], subject: str) -> Finding:
+    where = place_of(survey, error)
+    message = error["message"] if error["type"] in _SPEAKS_FOR_ITSELF else f"{error['type']}: {error['message']}"
+    at = f" ({where})" if where and where not in message else ""
+    return fail(
+        f"{_STEPS[error['step']]}: {' '.join(str(message).split())}{at}",
+        hint=_remedy(survey, error),
+        subject=subject,
+        step=error["step"],
+        type=error["type"],
+        file=error.get("file"),
+        line=error.get("line"),
+    )
+
+
+_STEPS = {
+    "settings": "the settings do not load",
+    "app": "the Celery app does not load",
+    "celery": "the Celery configuration cannot be read",
+    "tasks": "a task module does not import",
+}
+_SPEAKS_FOR_ITSELF = ("ModuleNotFoundError", "ImproperlyConfigured", "Timeout", "Exit")
+
+
+def _remedy(survey: Survey, error: Mapping[str, Any]) -> str:
+    missing = str(error.get("missing") or "")
+    if "Cannot mix new and old setting" in error["message"]:
+        return f"celery upgrade settings {survey.extra.get('settings_file') or 'celeryconfig.py'} --django"
+    if missing and missing == survey.settings_module:
+        return "correct DJANGO_SETTINGS_MODULE, or name the settings with --settings MODULE"
+    if (
+        missing
+        and missing.partition(".")[0] == str(survey.extra.get("app_name") or "").partition(":")[0].partition(".")[0]
+    ):
+        return "run from the project's folder, or name it with --project DIR, and the app with --app MODULE"
+    if error["type"] == "ModuleNotFoundError":
+        python = survey.extra.get("executable") or "the project's interpreter"
+        return f"install it where {python} can see it, or name another interpreter with --python"
+    return str(error.get("hint") or f"correct {place_of(survey, error) or 'the module'}, then: python manage.py check")
+
+
+@check("celery.eager", stage=Stage.STATIC, timeout=120.0, needs=["celery.app"])
+@of_celery
+def eager(survey: Survey) -> Iterator[Finding]:
+    """Tasks are sent to workers, not run inside the caller.
+
+    With `task_always_eager` on, `.delay()` runs the task in the web process: requests take as long as the task, workers
+    stay idle, queues stay empty, the task's id stays PENDING for ever, and everything else looks healthy, because no
+    broker is used. Without `task_eager_propagates` a failing task raises nothing and leaves nothing behind either. It
+    belongs in test settings only.
+
+    How to fix: remove the line the finding names, or unset the variable it reads. Example: `CELERY_TASK_ALWAYS_EAGER`
+    left True in `settings/base.py`, or EAGER=1 in a `.env` file copied to the server.
+    """
+    if not survey.eager:
+        return
+    source = survey.extra.get("eager") or {}
+    reason = f"EAGER mode is on: {_told_by(survey, source)}"
+    if _for_tests(survey):
+        yield info(f"{reason} (test settings)", **_facts(source))
+        return
+    yield fail(
+        f"{reason}; every task runs inside the process that calls it", hint=_off(survey, source), **_facts(source)
+    )
+    if not survey.conf.get("task_eager_propagates"):
+        yield warn(
+            "a task that fails in EAGER mode raises nothing: task_eager_propagates is off",
+            hint="where EAGER is meant (tests), set CELERY_TASK_EAGER_PROPAGATES = True beside it",
+        )
+
+
+def _told_by(survey: Survey, source: Mapping[str, Any]) -> str:
+    where = place_of(survey, source)
+    for variable in source.get("variables", ()):
+        if variable["set"]:
+            origin = variable["origin"]
+            place = "of this process" if origin == "environment" else f"from {place_of(survey, {'file': origin})}"
+            return f"environment variable {variable['name']} {place}, read at {where}"
+    return f"set at {where}" if where else "set at run time, in no settings file"
+
+
+def _off(survey: Survey, source: Mapping[str, Any]) -> str:
+    for variable in source.get("variables", ()):
+        if variable["set"]:
+            return f"unset {variable['name']} where web and workers start, then restart them"
+    where = place_of(survey, source)
+    return f"remove it from {where}, then restart web and workers (in development: intelli-ops eager off)"
+
+
+def _for_tests(survey: Survey) -> bool:
+    last = (survey.settings_module or "").rpartition(".")[2].lower()
+    return last.startswith(("test", "ci")) or last.endswith(("test", "tests", "testing"))
+
+
+def _facts(source: Mapping[str, Any]) -> dict[str, Any]:
+    return {"file": source.get("file"), "line": source.get("line"), "variables": list(source.get("variables", ()))}

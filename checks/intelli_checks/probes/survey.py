@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from intelli_checks.dsn import Dsn
-from intelli_checks.model import Skip
 from intelli_checks.target import Target
 
 
@@ -38,6 +37,13 @@ class TaskDecl:
     serializer: str | None = None
     ignore_result: bool = False
     track_started: bool = False
+    rate_limit: str | None = None
+    max_retries: int | None = None
+    """None means for ever, as Celery has it."""
+    autoretry: bool = False
+    retry_backoff: bool = False
+    route_error: str | None = None
+    """Why `queue` could not be computed, for example a queue missing from task_queues."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,11 @@ class LayerDecl:
     backend: str
     hosts: tuple[Dsn, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
-    """prefix, capacity, expiry, group_expiry ...; keys appear only as a fingerprint."""
+    """prefix, capacity, expiry, group_expiry ...; keys appear only as a fingerprint (`encryption`)."""
+    options: tuple[Mapping[str, Any], ...] = ()
+    """Per host, in the order of `hosts`: socket_timeout, health_check_interval ... as far as they are given."""
+    problem: str | None = None
+    """Why the layer cannot work as declared: its backend does not import, or `hosts` is not a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +77,7 @@ class Survey:
     broker: Dsn | None = None
     """`app.connection_for_write().as_uri(include_password=True)`: the effective one, not the setting."""
     results: Dsn | None = None
-    """None when results are disabled."""
+    """None when results are disabled, or kept somewhere that has no URL (`django-db`)."""
     conf: Mapping[str, Any] = field(default_factory=dict)
     """Celery configuration after all sources, plain JSON values, secrets masked: lower-case names."""
     conf_changed: tuple[str, ...] = ()
@@ -75,15 +85,63 @@ class Survey:
     queues: tuple[QueueDecl, ...] = ()
     tasks: tuple[TaskDecl, ...] = ()
     beat: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Entry name -> task, schedule (as text), seconds (None for crontab), queue, expires."""
     layers: tuple[LayerDecl, ...] = ()
     django: Mapping[str, Any] = field(default_factory=dict)
-    """DEBUG, ALLOWED_HOSTS, DATABASES engines, MEDIA_ROOT, INSTALLED_APPS, ASGI_APPLICATION, pending migrations ..."""
+    """DEBUG, ALLOWED_HOSTS, DATABASES engines, MEDIA_ROOT (`media`), INSTALLED_APPS, ASGI_APPLICATION ...; empty
+    without Django."""
     websocket_routes: tuple[Mapping[str, Any], ...] = ()
+    """path, consumer, handlers (method names), middleware (outermost first), origin_checked, authenticated."""
     errors: tuple[Mapping[str, Any], ...] = ()
-    """What could not be loaded: step, type, message, module, line."""
+    """What could not be loaded: step, type, message, file, line, module."""
     extra: Mapping[str, Any] = field(default_factory=dict)
+    """results_backend (class name), exposed, shared_tasks, namespace, config_source, eager (where EAGER comes from),
+    settings_names (suspicious ones), broker_configured (redacted), hostname, uid, container, executable, platform."""
+
+    @property
+    def eager(self) -> bool:
+        """Whether tasks run inside the caller instead of being sent."""
+        return bool(self.conf.get("task_always_eager"))
+
+    def error(self, *steps: str) -> Mapping[str, Any] | None:
+        """The first thing that broke in one of `steps`."""
+        return next((error for error in self.errors if error["step"] in steps), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What Django itself says about the project when asked at length."""
+
+    place: str
+    system_checks: tuple[Mapping[str, Any], ...] = ()
+    """Messages at warning level and above: id, level (Django's number), message, hint, object."""
+    deploy_checks: tuple[Mapping[str, Any], ...] = ()
+    """What `check --deploy` adds."""
+    migrations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Database alias -> reachable, pending (names), missing_file (SQLite) or error."""
+    errors: tuple[Mapping[str, Any], ...] = ()
 
 
 def gather(target: Target, timeout: float) -> Mapping[str, Survey]:
-    """Ask every place of `target` within `timeout` seconds."""
-    raise Skip("no project here")
+    """Ask every place of `target` at the same time, within `timeout` seconds; the first place comes first.
+
+    Raises Skip where there is no project, Unavailable when a place's interpreter does not start, tells nothing, or
+    stands still before the Celery app is known.
+    """
+    from intelli_checks.probes import transcript
+
+    return {
+        place.name: transcript.survey(place, answer) for place, answer in transcript.ask_all(target, "survey", timeout)
+    }
+
+
+def audit(target: Target, timeout: float) -> Mapping[str, Audit]:
+    """What Django's own checks and migrations say; an interview of its own, because it costs as much as the survey.
+
+    Raises as `gather` does.
+    """
+    from intelli_checks.probes import transcript
+
+    return {
+        place.name: transcript.audit(place, answer) for place, answer in transcript.ask_all(target, "audit", timeout)
+    }

@@ -1,0 +1,75 @@
+"""How checks of declared configuration read: one survey in, findings out, the same judgement at every place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import wraps
+from pathlib import PurePath
+from typing import Any, TypeAlias
+
+from intelli_checks.context import Context
+from intelli_checks.model import Finding, Skip
+from intelli_checks.probes.survey import Survey
+
+Judge: TypeAlias = "Callable[[Survey], Iterable[Finding]]"
+Answer: TypeAlias = "Callable[[Context], Iterator[Finding]]"
+
+
+def of_celery(judge: Judge) -> Answer:
+    """Ask `judge` about each place that has a Celery app; Skip where none has."""
+    return _asked(judge, lambda survey: survey.celery_app is not None, "this project has no Celery app")
+
+
+def of_django(judge: Judge) -> Answer:
+    """Ask `judge` about each place that has Django settings; Skip where none has."""
+    return _asked(judge, lambda survey: bool(survey.django), "this project has no Django settings")
+
+
+def of_channels(judge: Judge) -> Answer:
+    """Ask `judge` about each place that declares a channel layer or a WebSocket route; Skip where none does."""
+    return _asked(judge, uses_channels, "this project does not use Channels")
+
+
+def uses_channels(survey: Survey) -> bool:
+    """Whether the project declares anything of Channels."""
+    apps = survey.django.get("INSTALLED_APPS") or ()
+    return bool(survey.layers or survey.websocket_routes) or "channels" in apps
+
+
+def _asked(judge: Judge, applies: Callable[[Survey], bool], otherwise: str) -> Answer:
+    @wraps(judge)
+    def run(ctx: Context) -> Iterator[Finding]:
+        places = {name: survey for name, survey in ctx.surveys.items() if applies(survey)}
+        if not places:
+            raise Skip(otherwise)
+        yield from _together({name: tuple(judge(survey)) for name, survey in places.items()})
+
+    return run
+
+
+def _together(found: Mapping[str, tuple[Finding, ...]]) -> Iterator[Finding]:
+    """What every place shares is said once; the rest names its place."""
+    told: list[Finding] = []
+    for findings in found.values():
+        for finding in findings:
+            if finding in told:
+                continue
+            told.append(finding)
+            holders = [name for name, others in found.items() if finding in others]
+            if len(holders) < len(found):
+                at = ", ".join(holders)
+                yield replace(finding, subject=f"{finding.subject} at {at}" if finding.subject else at)
+            else:
+                yield finding
+
+
+def place_of(survey: Survey, record: Mapping[str, Any]) -> str:
+    """`file:line` of a record that has both, relative to the project; empty when it does not say."""
+    file = record.get("file")
+    if not file:
+        return ""
+    path = PurePath(str(file))
+    if survey.project and path.is_relative_to(survey.project):
+        path = path.relative_to(survey.project)
+    return f"{path}:{record['line']}" if record.get("line") else str(path)

@@ -1,0 +1,230 @@
+"""What the project's Celery app declares, as the app itself resolves it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from . import names, sources, values
+
+Facts = Iterator[tuple[str, Any]]
+
+
+def load(interview: Any) -> Facts:
+    """The app `celery -A` would load; its task modules are imported later, by `tasks`."""
+    interview.app = None
+    exposed = _apps_so_far() if interview.known.get("django_ready") else None
+    name = interview.known.get("app_name")
+    if not name:
+        app = next(iter(_apps_so_far()), None)
+        yield "celery_app", app.main if app else None
+    else:
+        from celery.app.utils import find_app
+
+        app = find_app(name)
+        yield "celery_app", name
+    interview.app = app
+    if app is not None:
+        yield "main", app.main
+        yield "module", _module_of(app, name)
+        # Whether a web process, which only ran django.setup(), would know this app.
+        yield "exposed", None if exposed is None else any(one is app for one in exposed)
+
+
+def _apps_so_far() -> list[Any]:
+    state = sys.modules.get("celery._state")
+    apps = list(state._get_active_apps()) if state else []
+    return [app for app in apps if app.main not in (None, "default")]
+
+
+def _module_of(app: Any, name: str | None) -> str | None:
+    """The module whose global the app is: where `app.conf` is usually changed."""
+    wanted = (name or "").partition(":")[0]
+    if sys.modules.get(wanted + ".celery") is not None:
+        return wanted + ".celery"
+    if sys.modules.get(wanted) is not None:
+        return wanted
+    for module_name, module in list(sys.modules.items()):
+        if any(value is app for value in list(vars(module).values())) and values.module_file(module_name):
+            return module_name
+    return None
+
+
+def declared(interview: Any) -> Facts:
+    app = interview.app
+    if app is None:
+        return
+    conf = app.conf
+    from celery.app import defaults
+
+    # What the app was told, before finalizing imports anything more.
+    yield "namespace", getattr(app, "namespace", None)
+    yield "config_source", _config_source(app)
+    yield "conf", {key: _effective(conf, key) for key in defaults.DEFAULTS if key != "beat_schedule"}
+    yield "conf_changed", sorted(key for key in defaults.DEFAULTS if conf.value_set_for(key))
+    yield "deprecated", sorted(_deprecated(app))
+    yield "broker", _broker(app)
+    yield "broker_configured", _as_url(conf.get("broker_url"))
+    yield "results", _as_url(conf.result_backend)
+    yield "results_backend", _backend(app)
+    yield "beat", {str(name): _beat_entry(entry) for name, entry in dict(conf.beat_schedule or {}).items()}
+    yield "queues", [_queue(queue) for queue in app.amqp.queues.values()]
+    yield "eager", sources.find_setting(interview, ("task_always_eager", "CELERY_ALWAYS_EAGER"))
+    yield "settings_names", names.judge(interview, app)
+
+
+def _deprecated(app: Any) -> Iterator[str]:
+    """Names of the time before Celery 4; with a namespace, `CELERY_RESULT_BACKEND` is an old name and the new one."""
+    from celery.app import defaults
+
+    prefix = f"{app.namespace}_" if getattr(app, "namespace", None) else None
+    for name in getattr(app.conf, "deprecated_settings", None) or ():
+        if not (prefix and name.startswith(prefix) and name[len(prefix) :].lower() in defaults.DEFAULTS):
+            yield name
+
+
+def _config_source(app: Any) -> Any:
+    source = app._config_source
+    return source if source is None or isinstance(source, str) else values.dotted(source)
+
+
+def _effective(conf: Any, key: str) -> Any:
+    """Attribute access first: that is where Celery lets environment variables win over what was configured."""
+    try:
+        return values.plain(getattr(conf, key))
+    except AttributeError:
+        return values.plain(conf.get(key))
+
+
+def _as_url(value: Any) -> str | None:
+    if isinstance(value, (list, tuple)):
+        return ";".join(str(item) for item in value) or None
+    return str(value) if value else None
+
+
+def _broker(app: Any) -> str | None:
+    """The broker messages are written to. Kombu's own answer drops the URL's options: a complete URL is better."""
+    conf = app.conf
+    url = _as_url(getattr(conf, "broker_write_url", None) or conf.broker_url)
+    parts = ("broker_user", "broker_password", "broker_port", "broker_vhost", "broker_transport")
+    if url and "://" in url and not any(conf.get(part) for part in parts):
+        return url
+    uri: str = app.connection_for_write().as_uri(include_password=True)
+    return uri
+
+
+def _backend(app: Any) -> str:
+    """The result backend's class, without importing a driver for the schemes that need none to be told apart."""
+    url = str(app.conf.result_backend or "")
+    if not url or url.startswith("disabled"):
+        return "DisabledBackend"
+    if url.startswith(("redis://", "rediss://", "redis+socket://", "valkey")):
+        return "RedisBackend"
+    if url.startswith("sentinel://"):
+        return "SentinelBackend"
+    return type(app.backend).__name__
+
+
+def _queue(queue: Any) -> dict[str, Any]:
+    exchange = queue.exchange
+    return {
+        "name": queue.name,
+        "exchange": exchange.name if exchange else "",
+        "exchange_type": exchange.type if exchange else "direct",
+        "routing_key": queue.routing_key or "",
+        "arguments": values.plain(queue.queue_arguments),
+    }
+
+
+def _beat_entry(entry: Any) -> dict[str, Any]:
+    get = entry.get if hasattr(entry, "get") else lambda name, default=None: getattr(entry, name, default)
+    schedule = get("schedule")
+    every = values.number(getattr(schedule, "run_every", schedule))
+    options = get("options") or {}
+    return {
+        "task": get("task"),
+        "schedule": repr(schedule)[:200] if every is None else f"every {every:g} s",
+        "seconds": every,
+        "queue": values.plain(options.get("queue")),
+        "expires": values.number(options.get("expires")),
+    }
+
+
+def tasks(interview: Any) -> Facts:
+    """Import what a worker imports, then describe each task and where its messages would go."""
+    app = interview.app
+    if app is None:
+        return
+    os.environ["CELERY_SKIP_CHECKS"] = "1"  # Django's system checks are asked elsewhere: they would double the time
+    broken = _import_task_modules(app)
+    app.finalize(auto=True)
+    yield "task_imports", broken
+    yield "shared_tasks", sorted(set(_shared_task_modules()))
+    yield "tasks", [_task(app, task) for name, task in sorted(app.tasks.items()) if not name.startswith("celery.")]
+
+
+def _import_task_modules(app: Any) -> list[dict[str, Any]]:
+    try:
+        app.loader.import_default_modules()
+    except BaseException as raised:  # noqa: BLE001 - one broken tasks.py must not hide the other tasks
+        return [values.error("tasks", raised)]
+    return []
+
+
+def _shared_task_modules() -> Iterator[str]:
+    """Modules that use `@shared_task`: they trust whatever app is current when they are called."""
+    from celery import _state
+
+    for finalizer in list(vars(_state)["_on_app_finalizers"]):
+        if getattr(finalizer, "__module__", "") != "celery.app":
+            continue
+        for cell in getattr(finalizer, "__closure__", None) or ():
+            module = getattr(cell.cell_contents, "__module__", "") if callable(cell.cell_contents) else ""
+            if module and not module.startswith("celery."):
+                yield module
+
+
+_ROUTED_BY = ("queue", "exchange", "routing_key")
+_ATTRIBUTES = ("acks_late", "reject_on_worker_lost", "serializer", "ignore_result", "track_started", "rate_limit")
+
+
+def _task(app: Any, task: Any) -> dict[str, Any]:
+    told = {name: values.plain(getattr(task, name, None)) for name in _ATTRIBUTES}
+    told.update(
+        name=task.name,
+        module=type(task).__module__ if task.__module__ == "celery.local" else task.__module__,
+        time_limit=values.number(task.time_limit),
+        soft_time_limit=values.number(task.soft_time_limit),
+        max_retries=values.plain(task.max_retries),
+        autoretry=bool(getattr(task, "autoretry_for", ())),
+        retry_backoff=bool(getattr(task, "retry_backoff", False)),
+    )
+    try:
+        told["queue"] = _route(app, task)
+    except Exception as raised:  # noqa: BLE001 - routers are the project's own code and expect real arguments
+        told["route_error"] = f"{type(raised).__name__}: {raised}"
+    return told
+
+
+def _route(app: Any, task: Any) -> str | None:
+    """Where `apply_async` would send it: the task's own options first, then `task_routes`, then the default queue."""
+    options = {name: getattr(task, name) for name in _ROUTED_BY if getattr(task, name, None)}
+    options = app.amqp.router.route(options, task.name, (), {}, task)
+    queue = options.get("queue")
+    name: str | None = getattr(queue, "name", queue)
+    return name
+
+
+def search_paths(interview: Any) -> list[str]:
+    """Files in which the project may configure its app."""
+    app = interview.app
+    files = [values.module_file(interview.known.get("module") or "")]
+    source = interview.known.get("config_source")
+    if isinstance(source, str) and not source.startswith("django.conf"):
+        name = source.partition(":")[0]
+        files.insert(0, values.module_file(name))
+    if app is not None and not source and app.loader._conf is not None:
+        files.insert(0, values.module_file(os.environ.get("CELERY_CONFIG_MODULE", "celeryconfig")))
+    return [file for file in files if file]

@@ -1,0 +1,247 @@
+"""Where a project keeps its manage.py, settings and Celery app: read from its files, nothing is imported.
+
+Used on both sides: by the tool to find the project in a folder, and inside a container, where only the target's own
+interpreter can see the files.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+SETTINGS = "DJANGO_SETTINGS_MODULE"
+SKIPPED = {"node_modules", "site-packages", "tests", "test", "docs", "migrations", "static", "media", "build", "dist"}
+USUAL_SUBFOLDERS = ("backend", "src", "server", "app", "api", "project", "web", "django")
+USUAL_APP_FILES = ("celery.py", "celery_app.py", "celeryapp.py", "worker.py", "app.py", "tasks.py", "main.py")
+MAX_FILES = 400
+MAX_PARENTS = 4
+MAX_DEPTH = 4
+
+
+class Project(NamedTuple):
+    """A project found on disk; every part may be missing."""
+
+    root: Path
+    """The folder its modules are imported from: manage.py's, as a rule."""
+    manage: Path | None = None
+    settings: str | None = None
+    settings_from: str = ""
+    app: str | None = None
+    app_from: str = ""
+    defaults: tuple[tuple[str, str], ...] = ()
+    """Every `setdefault("DJANGO_SETTINGS_MODULE", ...)`: file name and module."""
+
+    @property
+    def found(self) -> bool:
+        return bool(self.manage or self.settings or self.app)
+
+
+def find_project(start: Path) -> Project:
+    """The project in `start`, in a folder above it (up to the repository's root) or in one just below."""
+    places = list(_places(start))
+    for folder in places:
+        if "django" in _text(folder / "manage.py"):
+            return look_in(folder)
+    for folder in [start, *_above(start)]:
+        app, app_from, base = find_app(folder, depth=MAX_DEPTH if folder == start else 0)
+        if app:
+            return Project(base, app=app, app_from=app_from)
+    return Project(start)
+
+
+def look_in(root: Path) -> Project:
+    """The Django project whose manage.py is in `root`."""
+    manage = root / "manage.py"
+    defaults = tuple(settings_defaults(root))
+    settings, origin = _settings(root, defaults)
+    app, app_from, _ = find_app(root, settings)
+    return Project(root, manage, settings, origin, app, app_from, defaults)
+
+
+def _places(start: Path) -> Iterator[Path]:
+    yield start
+    below = [child for child in sorted(start.iterdir()) if child.is_dir() and _wanted(child)] if start.is_dir() else []
+    below.sort(key=lambda child: child.name not in USUAL_SUBFOLDERS)
+    if (start / ".git").exists():  # a repository's root: its project lies below, never above
+        yield from below
+        return
+    yield from _above(start)
+    yield from below
+
+
+def _above(start: Path) -> Iterator[Path]:
+    for parent in list(start.parents)[:MAX_PARENTS]:
+        if parent == Path.home() or parent == Path(parent.anchor):
+            return
+        yield parent
+        if (parent / ".git").exists():
+            return
+
+
+def _wanted(folder: Path) -> bool:
+    """Whether modules can be imported from `folder`, and whether those would be the project's own."""
+    return folder.name.isidentifier() and folder.name not in SKIPPED and not (folder / "pyvenv.cfg").exists()
+
+
+# -- settings ---------------------------------------------------------------------------------------------------------
+
+
+def _settings(root: Path, defaults: tuple[tuple[str, str], ...]) -> tuple[str | None, str]:
+    for file, module in defaults:
+        return module, file
+    for pattern in ("*/settings.py", "*/settings/__init__.py", "settings.py"):
+        for path in sorted(root.glob(pattern)):
+            if _wanted(path.parent):
+                return _module_name(path, root), "the only settings module in sight"
+    return None, ""
+
+
+def settings_defaults(root: Path) -> Iterator[tuple[str, str]]:
+    """manage.py first: it is what people type; then what servers and workers load."""
+    yield from _default_in(root / "manage.py", root)
+    for name in ("celery.py", "asgi.py", "wsgi.py"):
+        for path in sorted(root.glob("*/" + name)):
+            if _wanted(path.parent):
+                yield from _default_in(path, root)
+
+
+def _default_in(path: Path, root: Path) -> Iterator[tuple[str, str]]:
+    tree = parse(path)
+    for node in ast.walk(tree) if tree else ():
+        for value in _assigned_default(node):
+            for constant in ast.walk(value):
+                if isinstance(constant, ast.Constant) and _is_module(str(constant.value), root):
+                    yield path.relative_to(root).as_posix(), str(constant.value)
+
+
+def _assigned_default(node: ast.AST) -> Iterator[ast.expr]:
+    """The value given to DJANGO_SETTINGS_MODULE, if this node gives it one."""
+    if isinstance(node, ast.Call) and node.args and getattr(node.func, "attr", "") == "setdefault":
+        yield from node.args[1:] if _text_of(node.args[0]) == SETTINGS else ()
+    elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
+        yield from [node.value] if _text_of(node.targets[0].slice) == SETTINGS else ()
+
+
+def _text_of(node: ast.AST) -> str | None:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def _is_module(name: str, root: Path) -> bool:
+    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name) or name == SETTINGS:
+        return False
+    path = root.joinpath(*name.split("."))
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+# -- the Celery app ---------------------------------------------------------------------------------------------------
+
+
+def find_app(root: Path, settings: str | None = None, depth: int = MAX_DEPTH) -> tuple[str | None, str, Path]:
+    """The app as `-A` takes it, what told, and the folder it is imported from.
+
+    The project's own start commands tell best; else a module-level `Celery(...)` does.
+    """
+    named = _started_as(root)
+    if named:
+        return (*named, root)
+    for path in _app_files(root, settings, depth):
+        attribute = _app_attribute(path)
+        if attribute:
+            base = root if settings else _import_root(path, root)
+            return f"{_module_name(path, base)}:{attribute}", path.relative_to(root).as_posix(), base
+    return None, "", root
+
+
+def _import_root(path: Path, root: Path) -> Path:
+    """The folder that must be on `sys.path`: the first one that is not itself a package."""
+    folder = path.parent
+    while folder != root and (folder / "__init__.py").is_file():
+        folder = folder.parent
+    return folder
+
+
+_COMMAND = re.compile(r"\bcelery\b[\"', ]+(?:[^\n]*?[\"', ])?(?:-A|--app)[\"', =]+([A-Za-z_][\w.]*(?::\w+)?)")
+_COMMAND_FILES = ("Procfile", "docker-compose*.y*ml", "compose*.y*ml", "Makefile", "*.service", "supervisor*.conf")
+
+
+def _started_as(root: Path) -> tuple[str, str] | None:
+    for pattern in _COMMAND_FILES:
+        for path in sorted(root.glob(pattern)):
+            for match in _COMMAND.finditer(_text(path)):
+                if _is_module(match[1].partition(":")[0], root):
+                    return match[1], path.name
+    return None
+
+
+def _app_files(root: Path, settings: str | None, depth: int) -> Iterator[Path]:
+    package = root.joinpath(*settings.split(".")[:-1]) if settings else root
+    likely = [folder / name for folder in (package, package.parent, root) for name in USUAL_APP_FILES]
+    seen = set()
+    for path in [*likely, *_sources(root, depth)]:
+        if path not in seen and path.is_file() and "elery" in _text(path):
+            seen.add(path)
+            yield path
+
+
+def _sources(root: Path, depth: int) -> Iterator[Path]:
+    """Python files below `root`, the shallow and the usually named first."""
+    found: list[Path] = []
+    for folder, names, files in os.walk(str(root)):
+        below = len(Path(folder).relative_to(root).parts)
+        names[:] = sorted(name for name in names if below < depth and _wanted(Path(folder, name)))
+        found += [Path(folder, name) for name in sorted(files) if name.endswith(".py")]
+        if len(found) > MAX_FILES:
+            break
+    usual = {name: rank for rank, name in enumerate(USUAL_APP_FILES)}
+    yield from sorted(found, key=lambda path: (usual.get(path.name, 99), len(path.parts)))
+
+
+def _app_attribute(path: Path) -> str | None:
+    """The module-level name bound to a Celery app: `app = Celery(...)`, or the call of something that makes one."""
+    tree = parse(path)
+    if tree is None:
+        return None
+    made: dict[str, str] = {}
+    for node in tree.body:
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and isinstance(node.value, ast.Call):
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if isinstance(target, ast.Name):
+                made[target.id] = _called(node.value.func)
+    for name, maker in made.items():
+        if maker == "Celery":
+            return name
+    for name, maker in made.items():
+        makes_app = "celery" in maker.lower() or re.fullmatch(r"(create|make|build|get)_app", maker)
+        if makes_app and (name in ("app", "celery", "application") or "celery" in name.lower()):
+            return name
+    return None
+
+
+def _called(function: ast.expr) -> str:
+    return str(getattr(function, "id", None) or getattr(function, "attr", ""))
+
+
+def _module_name(path: Path, root: Path) -> str:
+    parts = list(path.relative_to(root).with_suffix("").parts)
+    if parts[-1] == "__init__":
+        parts.pop()
+    return ".".join(parts)
+
+
+def parse(path: Path) -> ast.Module | None:
+    """The syntax tree of `path`, or None where there is none to be had."""
+    try:
+        return ast.parse(_text(path))
+    except (SyntaxError, ValueError):
+        return None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,123 @@
+"""The interview: one stage after the other, each reported as soon as it is known."""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import importlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Callable
+
+from . import celery_side, channels_side, detect, django_side, values
+
+DISTRIBUTIONS = (
+    "celery", "kombu", "billiard", "redis", "django", "channels", "channels-redis", "daphne", "uvicorn", "gunicorn",
+    "hypercorn", "django-celery-beat", "django-celery-results", "celery-redbeat", "django-redis", "djangorestframework",
+    "django-health-check", "flower", "gevent", "eventlet", "hiredis", "amqp", "python-dotenv", "django-environ",
+)  # fmt: skip
+
+
+class Interview:
+    """What is asked (`request`) and what has been learnt so far; stages read and extend `known`."""
+
+    def __init__(self, request: dict[str, Any], out: int) -> None:
+        self.request = request
+        self.out = out
+        self.environ = dict(os.environ)
+        self.known: dict[str, Any] = {}
+
+    def tell(self, record: dict[str, Any]) -> None:
+        line = self.request["marker"] + json.dumps(record, default=values.dotted) + "\n"
+        data = line.encode("ascii")
+        while data:
+            data = data[os.write(self.out, data) :]
+
+    def ask(self, stage: str, question: Callable[[Interview], Iterator[tuple[str, Any]]]) -> None:
+        """Run one stage: facts told before it broke are kept, and so is how it broke."""
+        self.tell({"begin": stage})
+        facts: dict[str, Any] = {}
+        record: dict[str, Any] = {"stage": stage, "facts": facts}
+        try:
+            for name, fact in question(self):
+                facts[name] = self.known[name] = fact
+        except BaseException as raised:  # noqa: BLE001 - settings modules call sys.exit too
+            record["error"] = values.error(stage, raised)
+        self.tell(record)
+
+
+def run(request: dict[str, Any]) -> None:
+    """Answer `request` on the real stdout and leave; what the project prints meanwhile goes to stderr."""
+    gc.disable()  # imports make no garbage worth collecting, and the process ends with them
+    out = os.dup(1)
+    os.dup2(2, 1)
+    faulthandler.dump_traceback_later(request["seconds"], exit=True)
+    interview = Interview(request, out)
+    for stage, question in _stages(request["purpose"]):
+        interview.ask(stage, question)
+    interview.tell({"end": True})
+    sys.stderr.flush()
+    os._exit(0)  # no atexit handler of the project, no thread it left behind, may hold the answer up
+
+
+def _stages(purpose: str) -> list[tuple[str, Any]]:
+    opening: list[tuple[str, Any]] = [("interpreter", _interpreter), ("project", _project)]
+    if purpose == "audit":
+        return [*opening, ("settings", django_side.setup), *django_side.AUDIT]
+    return [
+        *opening,
+        ("settings", django_side.setup),
+        ("app", celery_side.load),
+        ("celery", celery_side.declared),
+        ("tasks", celery_side.tasks),
+        ("django", django_side.declared),
+        ("layers", channels_side.layers),
+        ("asgi", channels_side.routes),
+    ]
+
+
+def _interpreter(interview: Interview) -> Iterator[tuple[str, Any]]:
+    yield "python", platform.python_version()
+    yield "executable", sys.executable
+    yield "platform", sys.platform
+    yield "hostname", platform.node()
+    yield "uid", os.getuid() if hasattr(os, "getuid") else None
+    yield "container", _container()
+    yield "versions", dict(_versions())
+
+
+def _project(interview: Interview) -> Iterator[tuple[str, Any]]:
+    """Where the code is, what `manage.py` and `celery -A` would load."""
+    request, here = interview.request, Path.cwd()
+    found = detect.find_project(here) if request["detect"] else detect.Project(here)
+    if str(found.root) != str(here):
+        os.chdir(str(found.root))
+    # What `python manage.py` and `celery -A` both do: the project's folder comes first.
+    sys.path[:] = [str(found.root)] + [entry for entry in sys.path if entry not in ("", str(found.root))]
+    importlib.invalidate_caches()
+    if request["settings"]:
+        os.environ[detect.SETTINGS] = request["settings"]
+    elif found.settings:
+        os.environ.setdefault(detect.SETTINGS, found.settings)
+    yield "root", str(found.root)
+    yield "settings_module", os.environ.get(detect.SETTINGS)
+    yield "app_name", request["app"] or os.environ.get("CELERY_APP") or found.app
+    yield "settings_defaults", dict(found.defaults or detect.settings_defaults(found.root))
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    from importlib import metadata
+
+    for name in DISTRIBUTIONS:
+        with suppress(metadata.PackageNotFoundError):
+            yield name, metadata.version(name)
+
+
+def _container() -> bool:
+    marks = (Path("/.dockerenv"), Path("/run/.containerenv"))
+    return "KUBERNETES_SERVICE_HOST" in os.environ or any(mark.exists() for mark in marks)

@@ -1,0 +1,208 @@
+"""From what an interpreter told to the Survey everybody reads: URLs become Dsns, other secrets are masked."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from intelli_checks.dsn import Dsn
+from intelli_checks.model import Skip, Unavailable
+from intelli_checks.probes import interview
+from intelli_checks.probes.interview import Answer
+from intelli_checks.probes.survey import Audit, LayerDecl, QueueDecl, Survey, TaskDecl
+from intelli_checks.target import Place, Target
+from intelli_checks.text import MASK, remember_secret, safe
+
+ESSENTIAL = ("interpreter", "project", "settings", "app", "celery")
+"""Stages without which nothing can be judged."""
+_SECRET = re.compile(r"(?i)(pass(word|wd|phrase)?$|secret|token|api_?key|access_key|security_key|credential)")
+_DOING = {
+    "settings": "importing the settings",
+    "app": "importing the Celery app",
+    "celery": "reading the Celery configuration",
+    "tasks": "importing the task modules",
+    "django": "reading the Django settings",
+    "layers": "importing the channel layer",
+    "asgi": "importing the ASGI application",
+    "system checks": "running Django's system checks",
+    "migrations": "looking for unapplied migrations",
+    "deploy checks": "running Django's deployment checks",
+}
+
+
+def ask_all(target: Target, purpose: str, timeout: float) -> Iterator[tuple[Place, Answer]]:
+    """Hold the interview at every place at once; answers come in the order of the places."""
+    if not target.places:
+        raise Skip("no project here: only what URLs can tell is checked")
+    limit = timeout - min(0.5, 0.1 * timeout)  # the answer must be judged before the run's own deadline
+    outcomes: dict[str, Answer | OSError] = {}
+
+    def ask(place: Place) -> None:
+        try:
+            outcomes[place.name] = interview.ask(place, _request(target, place, purpose), limit)
+        except OSError as error:
+            outcomes[place.name] = error
+
+    threads = [threading.Thread(target=ask, args=(place,), daemon=True) for place in target.places]
+    for thread in threads:
+        thread.start()
+    for place, thread in zip(target.places, threads, strict=True):
+        thread.join()
+        outcome = outcomes[place.name]
+        if isinstance(outcome, OSError):
+            raise _not_started(place, outcome)
+        yield place, _heard(place, outcome)
+
+
+def _request(target: Target, place: Place, purpose: str) -> dict[str, Any]:
+    """Names found by looking at local files are no order to a container, which has its own environment."""
+
+    def known(name: str, value: str | None) -> str | None:
+        return None if place.remote and target.origins.get(name, "").startswith("found") else value
+
+    return {
+        "purpose": purpose,
+        "settings": known("settings", target.settings),
+        "app": known("app", target.app),
+        "detect": place.remote or not (target.settings or target.app),
+    }
+
+
+def _not_started(place: Place, error: OSError) -> Unavailable:
+    return Unavailable(
+        f"{safe(place.argv[0])} cannot be started: {error.strerror or error}",
+        hint="name the project's interpreter with --python, or the way to it with --via",
+        subject=place.name,
+    )
+
+
+def _heard(place: Place, answer: Answer) -> Answer:
+    """`answer` if it holds the essential; what is missing at the end becomes an error of its stage."""
+    if not answer.stages:
+        raise Unavailable(
+            f"{safe(' '.join(place.argv))} said nothing about the project: {_last_words(answer)}",
+            hint=f"try it yourself: {safe(' '.join(place.argv))} -c 'print(1)'",
+            subject=place.name,
+        )
+    if answer.ended:
+        return answer
+    stopped = _stopped(answer)
+    if answer.stages[-1] in ESSENTIAL:
+        raise Unavailable(
+            stopped["message"], hint=stopped["hint"], subject=place.name, seconds=round(answer.seconds, 1)
+        )
+    answer.errors.append(stopped)
+    return answer
+
+
+def _stopped(answer: Answer) -> dict[str, Any]:
+    """The stage that never came to its end, as an error: it hung, or the interpreter died."""
+    stage = answer.stages[-1]
+    doing = _DOING.get(stage, stage)
+    error: dict[str, Any] = {"step": stage, "type": "Timeout", "file": None, "line": None, "module": None}
+    where = interview.hang(answer.stderr)
+    if where:
+        inside = f", waiting in {where.inside}" if where.inside else ""
+        error.update(file=where.file, line=where.line)
+        error["message"] = f"{doing} hangs at {where.file}:{where.line} in {where.function}{inside}"
+        error["hint"] = "modules must not connect, wait or compute while they are imported: move it into a function"
+    elif answer.returncode in {None, -9}:
+        error["message"] = f"{doing} was not done after {answer.seconds:.1f} s"
+        error["hint"] = "give it longer with --timeout, or see what is slow: python -X importtime"
+    else:
+        error["type"] = "Exit"
+        error["message"] = f"{doing} ended the interpreter (exit code {answer.returncode}): {_last_words(answer)}"
+        error["hint"] = "import the project by hand to see it happen: python -X faulthandler manage.py check"
+    return error
+
+
+def _last_words(answer: Answer) -> str:
+    lines = [line.strip() for line in answer.stderr.splitlines() if line.strip()]
+    if lines:
+        return safe(lines[-1])[:300]
+    return f"exit code {answer.returncode}, no message" if answer.returncode is not None else "no answer in time"
+
+
+# -- facts ------------------------------------------------------------------------------------------------------------
+
+
+def survey(place: Place, answer: Answer) -> Survey:
+    """The Survey `answer` amounts to. Nothing in it can print a secret."""
+    facts = answer.facts
+    urls = {name: _dsn(facts.get(name)) for name in ("broker", "results", "broker_configured")}
+    layers = tuple(_layer(layer) for layer in facts.get("layers", ()))
+    facts = redact(facts)
+    return Survey(
+        place=place.name,
+        project=facts.get("root", ""),
+        python=facts.get("python", ""),
+        versions=facts.get("versions", {}),
+        settings_module=facts.get("settings_module"),
+        celery_app=facts.get("celery_app"),
+        broker=urls["broker"],
+        results=urls["results"],
+        conf=facts.get("conf", {}),
+        conf_changed=tuple(facts.get("conf_changed", ())),
+        queues=tuple(_queue(queue) for queue in facts.get("queues", ())),
+        tasks=tuple(TaskDecl(**task) for task in facts.get("tasks", ())),
+        beat=facts.get("beat", {}),
+        layers=layers,
+        django=facts.get("django", {}),
+        websocket_routes=tuple(facts.get("websocket_routes", ())),
+        errors=(*redact(answer.errors), *facts.get("task_imports", ())),
+        extra={name: facts[name] for name in _EXTRA if name in facts},
+    )
+
+
+_EXTRA = (
+    "app_name", "executable", "platform", "hostname", "uid", "container", "settings_file", "settings_defaults", "main",
+    "module", "exposed", "namespace", "config_source", "deprecated", "broker_configured", "results_backend", "eager",
+    "settings_names", "shared_tasks", "asgi_application", "asgi_protocols",
+)  # fmt: skip
+
+
+def audit(place: Place, answer: Answer) -> Audit:
+    """The Audit `answer` amounts to."""
+    facts = redact(answer.facts)
+    return Audit(
+        place=place.name,
+        system_checks=tuple(facts.get("system_checks", ())),
+        deploy_checks=tuple(facts.get("deploy_checks", ())),
+        migrations=facts.get("migrations", {}),
+        errors=tuple(redact(answer.errors)),
+    )
+
+
+def redact(value: Any, name: str = "") -> Any:
+    """`value` without secrets: masked under telling names, credentials cut out of URLs, control characters visible."""
+    if isinstance(value, str):
+        if _SECRET.search(name) and value:
+            remember_secret(value)
+            return MASK
+        return safe(value)
+    if isinstance(value, Mapping):
+        return {safe(key): redact(item, key) for key, item in value.items()}
+    if isinstance(value, list):
+        return [redact(item, name) for item in value]
+    return value
+
+
+def _dsn(url: Any) -> Dsn | None:
+    return Dsn(url) if isinstance(url, str) and "://" in url else None
+
+
+def _queue(told: Mapping[str, Any]) -> QueueDecl:
+    return QueueDecl(told["name"], told["exchange"], told["exchange_type"], told["routing_key"])
+
+
+def _layer(told: Mapping[str, Any]) -> LayerDecl:
+    return LayerDecl(
+        alias=told["alias"],
+        backend=told["backend"],
+        hosts=tuple(Dsn(host["url"]) for host in told["hosts"]),
+        config=redact(told["config"]),
+        options=tuple(redact(host["options"]) for host in told["hosts"]),
+        problem=safe(told.get("import_error") or told.get("hosts_error") or "") or None,
+    )

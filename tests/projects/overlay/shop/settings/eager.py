@@ -1,0 +1,3 @@
+from .local import *
+
+CELERY_TASK_ALWAYS_EAGER = True

@@ -1,0 +1,65 @@
+"""Where EAGER comes from, asked of a real project each time."""
+
+from __future__ import annotations
+
+import pytest
+
+from intelli_checks.families import celery_app
+
+
+def findings(survey):
+    return list(celery_app.eager.__wrapped__(survey))
+
+
+def test_off_is_silent(ask, project):
+    assert findings(ask(project("overlay"))) == []
+
+
+def test_an_overlay_is_named_with_its_line(ask, project):
+    told = ask(project("overlay"), settings="shop.settings.eager")
+    assert "shop/settings/eager.py:3" in findings(told)[0].message
+
+
+def test_the_base_module_is_named_although_an_overlay_imports_it(ask, project):
+    folder = project("overlay")
+    base = folder / "shop/settings/base.py"
+    base.write_text(base.read_text().replace('os.environ.get("EAGER", "") == "1"', "True"))
+    assert "shop/settings/base.py:13" in findings(ask(folder))[0].message
+
+
+def test_an_environment_variable_is_named(ask, project, monkeypatch):
+    monkeypatch.setenv("EAGER", "1")
+    assert "environment variable EAGER of this process" in findings(ask(project("overlay")))[0].message
+
+
+def test_a_dotenv_file_is_named_with_its_line(ask, project):
+    pytest.importorskip("dotenv")
+    folder = project("overlay")
+    (folder / ".env").write_text("# local\nEAGER=1\n")
+    base = folder / "shop/settings/base.py"
+    base.write_text("from dotenv import load_dotenv\nload_dotenv('.env')\n" + base.read_text())
+    found = findings(ask(folder))[0]
+    assert "environment variable EAGER from .env:2" in found.message
+    assert "unset EAGER" in found.hint
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "app.conf.task_always_eager = True",
+        "app.conf.update(task_always_eager=True)",
+        'app.conf["task_always_eager"] = 1',
+    ],
+)
+def test_an_app_configured_in_code_is_named(ask, project, line):
+    folder = project("plain")
+    with (folder / "tasks.py").open("a") as source:
+        source.write(f"\n\n{line}\n")
+    assert f"set at tasks.py:{len((folder / 'tasks.py').read_text().splitlines())}" in findings(ask(folder))[0].message
+
+
+def test_test_settings_may_be_eager(ask, project):
+    folder = project("overlay")
+    (folder / "shop/settings/testing.py").write_text("from .eager import *\n")
+    found = findings(ask(folder, settings="shop.settings.testing"))
+    assert [finding.severity.name for finding in found] == ["INFO"]
