@@ -72,7 +72,8 @@ def unit(session: nox.Session) -> None:
 def integration(session: nox.Session) -> None:
     """Real Redis, real workers, a live server; the plugin's own tests."""
     install(session, "-e", ".[test]")
-    session.run("pytest", *folders(session, "tests/fixtures", "tests/backend", "tests/integration"), *session.posargs)
+    where = folders(session, "tests/fixtures", "tests/backend", "tests/integration")
+    session.run("pytest", *where, "--timeout=300", "--durations=10", *session.posargs)
 
 
 @nox.session
