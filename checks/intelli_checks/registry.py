@@ -17,6 +17,8 @@ BUILTIN = (
     "intelli_checks.families.redis",
     "intelli_checks.families.redis_durability",
     "intelli_checks.families.redis_memory",
+    "intelli_checks.families.redis_load",
+    "intelli_checks.families.redis_exposure",
 )
 ENTRY_POINTS = "intelli_ops.checks"
 

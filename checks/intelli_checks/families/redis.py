@@ -117,6 +117,14 @@ def usable(facts: RedisFacts) -> Iterator[Finding]:
         yield _failed(facts, kind, message.format(**told), hint.format(**told), reply=refused[code].text)
     elif denied := _denied(facts):
         yield from denied
+    elif lacking := [refusal.command for refusal in facts.refusals if refusal.code == "UNKNOWN"]:
+        listed = ", ".join(dict.fromkeys(command.split()[0] for command in lacking))
+        yield _failed(
+            facts,
+            "unknown-command",
+            f"the server does not know {listed}, which the {facts.role} needs: too old, renamed away, or a proxy",
+            f"{facts.cli} COMMAND INFO {listed.replace(',', '')}",
+        )
     elif refused:
         other = next(iter(refused.values()))
         yield _failed(facts, "refused", f"{other.command} was refused: {other.text}", f"{facts.cli}   # try it by hand")

@@ -98,6 +98,16 @@ class RedisFacts:
         return next((_whole(value) or 0 for key, _, value in pairs if key == part), 0)
 
     @property
+    def is_unix(self) -> bool:
+        """Reached through a socket file."""
+        return self.address.startswith("/")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Reached over the loopback interface; behind a tunnel or a published port the server may be elsewhere."""
+        return self.address.rpartition(":")[0] in {"127.0.0.1", "localhost", "::1"}
+
+    @property
     def uptime(self) -> int | None:
         """Seconds since the server started."""
         return self.number("uptime_in_seconds")

@@ -161,6 +161,8 @@ def _connect(error: DialError, place: Place) -> Words:
             )
         start = "sudo systemctl start redis-server" if dsn.host in LOOPBACK else f"start the server on {dsn.host}"
         return "refused", "refused: nothing listens there", f"{start}; then: {place.cli} ping"
+    if "reset" in detail.lower():
+        return _hangs_up(place, reset=True)
     if "timed out" in detail:
         hint = f"nc -vz -w 3 {dsn.host} {dsn.port}   # firewall, security group, wrong address?"
         return "connect-timeout", "no answer to the connection attempt: packets are dropped on the way", hint
@@ -210,6 +212,12 @@ def _openssl(place: Place) -> str:
 
 
 def _silent(error: DialError, place: Place) -> Words:
+    if error.detail.startswith("only "):
+        return (
+            "drip",
+            f"answers so slowly that no reply is ever complete ({error.detail})",
+            f"timeout 3 {place.cli} ping   # a link that loses packets, or a proxy between?",
+        )
     kind, said = place.look()
     if kind == "tls":
         return _speaks_tls(place)
@@ -234,7 +242,10 @@ def _closed(error: DialError, place: Place) -> Words:
             "the server wants a client certificate",
             f"add ssl_certfile and ssl_keyfile to {place.setting}",
         )
-    reset = "reset" in error.detail.lower()
+    return _hangs_up(place, reset="reset" in error.detail.lower())
+
+
+def _hangs_up(place: Place, *, reset: bool) -> Words:
     word = "resets" if reset else "closes"
     hint = f"{place.cli} ping   # a proxy or a load balancer without a backend, or a port of something else?"
     return ("reset" if reset else "closed"), f"accepts the connection and {word} it at once", hint

@@ -8,6 +8,7 @@ and needs no permission for ACL DRYRUN.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from intelli_checks.probes.redis_facts import Refusal, refusal
@@ -36,7 +37,16 @@ def rehearse(connection: Connection, commands: Rehearsal, key: str) -> tuple[Ref
         return ()
     *replies, _ = connection.pipeline([*commands, ["DISCARD"]])
     found = (refusal(_name(command), reply) for command, reply in zip(commands, replies, strict=True))
-    return tuple(denied for denied in found if denied and denied.code in _ASKED)
+    return tuple(_lacking(denied) for denied in found if denied and (denied.code in _ASKED or _unknown(denied)))
+
+
+def _unknown(denied: Refusal) -> bool:
+    return "unknown command" in denied.text
+
+
+def _lacking(denied: Refusal) -> Refusal:
+    """An unknown command has no code of its own: too old a server, or a command renamed away."""
+    return replace(denied, code="UNKNOWN") if _unknown(denied) else denied
 
 
 def _name(command: Sequence[str | int]) -> str:

@@ -25,6 +25,8 @@ MAX_REPLY = 24 * 1024 * 1024
 """Bytes one reply may have: a peer that lies about sizes must not cost more memory than the machine has to spare."""
 MAX_DEPTH = 16
 _MAX_LINE = 64 * 1024
+_TYPES = (b"", b"+", b"-", b":", b"$", b"*")
+"""First bytes of RESP2 replies; anything else is told at once, without waiting for the end of a line."""
 
 
 class DialError(Exception):
@@ -138,7 +140,9 @@ class Connection:
         try:
             chunk = self.sock.recv(65536)
         except TimeoutError as error:
-            raise DialError("silent", "no answer before the deadline") from error
+            came = len(self._buffer) - self._cursor
+            so_far = f"only {came} bytes of an answer" if came else "no answer"
+            raise DialError("silent", f"{so_far} before the deadline") from error
         except OSError as error:
             raise DialError("closed", _words(error)) from error
         if not chunk:
@@ -153,6 +157,8 @@ class Connection:
 
     def _line(self) -> bytes:
         while (end := self._buffer.find(b"\r\n", self._cursor)) < 0:
+            if self._buffer[self._cursor : self._cursor + 1] not in _TYPES:
+                raise DialError("protocol", f"not a Redis reply: {bytes(self._buffer[self._cursor :][:40])!r}")
             if len(self._buffer) - self._cursor > _MAX_LINE:
                 raise DialError("protocol", f"no line end in {_MAX_LINE} bytes")
             self._more()
