@@ -52,6 +52,14 @@ def recorded(path: Path) -> Callable[[Target, float], Context]:
 def load(target: Target) -> None:
     """Declare every check there is: built in, installed as plugins, and configured executables."""
     registry.load()
+    if target.plugins:
+        from intelli_checks import plugins
+
+        try:
+            for check in plugins.checks(target.plugins):
+                registry.add(check)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
 
 
 def known_names() -> list[str]:
