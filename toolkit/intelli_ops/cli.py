@@ -41,7 +41,8 @@ _NAME = "intelli-ops"
 _COMMANDS = {command.name: command for commands in SECTIONS.values() for command in commands}
 
 COMMON = frozenset(
-    {"--project", "--settings", "--app", "-A", "--python", "--via", "--broker", "--timeout", "-t", "--config"}
+    {"--project", "--settings", "--app", "-A", "--python", "--via", "--broker", "--results", "--layer", "--web"}
+    | {"--websocket", "--timeout", "-t", "--config"}
 )
 """The options of `commands.options.targeted`, accepted before the command as well."""
 

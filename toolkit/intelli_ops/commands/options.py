@@ -46,6 +46,16 @@ _COMMON: dict[str, Any] = {
     "broker": Annotated[
         str | None, _option("--broker", env="BROKER", metavar="URL", help="Broker to look at; works without a project.")
     ],
+    "results": Annotated[
+        str | None, _option("--results", env="RESULTS", metavar="URL", help="Result store, if not the project's.")
+    ],
+    "layer": Annotated[
+        str | None, _option("--layer", env="LAYER", metavar="URL", help="Channel layer's Redis, if not the project's.")
+    ],
+    "web": Annotated[str | None, _option("--web", env="WEB", metavar="URL", help="Where the web server answers.")],
+    "websocket": Annotated[
+        str | None, _option("--websocket", env="WEBSOCKET", metavar="PATH|URL", help="WebSocket route to try.")
+    ],
     "timeout": Annotated[
         float | None,
         _option("--timeout", "-t", env="TIMEOUT", metavar="SECONDS", min=0.1, help="Limit of one whole run [10]."),
