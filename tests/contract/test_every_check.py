@@ -45,7 +45,7 @@ def test_its_title_states_what_holds_when_it_passes(check: Check):
 
 @every_check
 def test_it_explains_cause_and_fix(check: Check):
-    assert len(check.explanation.split()) >= 20, "what breaks, how it shows, what to do"
+    assert len(check.explanation.split()) >= 15, "what breaks, how it shows, what to do"
 
 
 @every_check
