@@ -36,6 +36,14 @@ SECTIONS: dict[str, tuple[Lazy, ...]] = {
         Lazy("checks", "intelli_ops.commands.checks", "List every check, with its stage and title."),
         Lazy("config", "intelli_ops.commands.config", "Show what the tool believes about your project."),
     ),
+    "Try it": (
+        Lazy("demo", "intelli_ops.commands.demo", "Run the whole system on real photographs, look at every promise."),
+        Lazy(
+            "up", "intelli_ops.commands.up", "Start the reference system on this machine: Redis, web, workers, sweeper."
+        ),
+        Lazy("down", "intelli_ops.commands.down", "Stop the system that `up` started here, or what is left of it."),
+        Lazy("jobs", "intelli_ops.commands.jobs", "Drive the job flow and watch it over the WebSocket."),
+    ),
 }
 _NAME = "intelli-ops"
 _COMMANDS = {command.name: command for commands in SECTIONS.values() for command in commands}

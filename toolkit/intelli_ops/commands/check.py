@@ -39,7 +39,7 @@ class FailLevel(StrEnum):
     "intelli-ops check --stage static --format github | intelli-ops check --wait 60"
 )
 @targeted
-def check(  # noqa: PLR0913 - one parameter per option is how Typer declares them
+def check(
     target: Target,
     *,
     names: Annotated[

@@ -1,0 +1,79 @@
+"""Where kombu keeps things in Redis, as the project's transport options say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from intelli_checks.dsn import Dsn
+
+SEPARATOR = "\x06\x16"
+PRIORITY_STEPS = (0, 3, 6, 9)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Key and channel names of one Celery application on one Redis (kombu.transport.redis.Channel)."""
+
+    dsn: Dsn
+    prefix: str = ""
+    """`global_keyprefix`: stands before every key and channel."""
+    separator: str = SEPARATOR
+    """Between a queue's name and its priority, and between the parts of a binding."""
+    steps: tuple[int, ...] = PRIORITY_STEPS
+    fanout: str = "/{db}."
+    """Stands before the channel of a fanout exchange; empty for `fanout_prefix: False`."""
+    unacked: str = "unacked"
+    unacked_index: str = "unacked_index"
+    visibility_timeout: float = 3600.0
+    """Seconds until an unacknowledged message is delivered again."""
+    control_exchange: str = "celery"
+    default_queue: str = "celery"
+
+    @classmethod
+    def of(cls, dsn: Dsn, conf: Mapping[str, Any] | None = None) -> Self:
+        """The layout that `conf` (Celery's lower-case settings) describes; defaults where it says nothing."""
+        conf = conf or {}
+        options = conf.get("broker_transport_options")
+        options = options if isinstance(options, Mapping) else {}
+        steps = options.get("priority_steps") or PRIORITY_STEPS
+        return cls(
+            dsn,
+            prefix=str(options.get("global_keyprefix") or ""),
+            separator=str(options.get("sep") or SEPARATOR),
+            steps=tuple(sorted(int(step) for step in steps)),
+            fanout=_fanout(options.get("fanout_prefix", True)),
+            unacked=str(options.get("unacked_key") or "unacked"),
+            unacked_index=str(options.get("unacked_index_key") or "unacked_index"),
+            visibility_timeout=float(options.get("visibility_timeout") or 3600),
+            control_exchange=str(conf.get("control_exchange") or "celery"),
+            default_queue=str(conf.get("task_default_queue") or "celery"),
+        )
+
+    def key(self, name: str) -> str:
+        """The Redis key behind a name of kombu's."""
+        return self.prefix + name
+
+    def lists(self, queue: str) -> tuple[str, ...]:
+        """The keys that hold a queue's messages, one for each priority step, most urgent first."""
+        return tuple(self.key(f"{queue}{self.separator}{step}" if step else queue) for step in self.steps)
+
+    def channel(self, exchange: str) -> str:
+        """The PUB/SUB channel of a fanout exchange."""
+        return self.key(self.fanout.replace("{db}", str(self.dsn.database)) + exchange)
+
+    def binding(self, exchange: str) -> str:
+        """The set that binds an exchange to queues."""
+        return self.key(f"_kombu.binding.{exchange}")
+
+    @property
+    def mailbox(self) -> str:
+        """The fanout exchange every worker listens on for remote control."""
+        return f"{self.control_exchange}.pidbox"
+
+
+def _fanout(option: object) -> str:
+    if isinstance(option, str):
+        return option
+    return "/{db}." if option else ""

@@ -1,0 +1,1 @@
+"""The demonstration: a whole system, real photographs, live progress, and every promise looked at."""

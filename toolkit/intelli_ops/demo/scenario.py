@@ -1,0 +1,119 @@
+"""What the demonstration does with the running system, and what it insists on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from intelli_ops import exits
+from intelli_ops.bring_up import Running, say
+from intelli_ops.demo import samples
+from intelli_ops.jobs.api import ApiError, JobsApi, collect
+from intelli_ops.jobs.display import artifacts_table, print_table, problems, watch, work
+from intelli_ops.jobs.follow import Follower
+
+ALGORITHMS = (
+    "histogram", "sobel_edges", "otsu_threshold", "fft_spectrum", "dominant_colours", "tone_curve", "describe",
+)  # fmt: skip
+_JOB_SECONDS = 120.0
+_CHECK_SECONDS = 60.0
+
+
+@dataclass
+class Demo:
+    """Runs beside the supervisor's loop, which needs the main thread, and stops it when done."""
+
+    failures: list[str] = field(default_factory=list)
+    finished: bool = False
+
+    def start(self, running: Running) -> None:
+        """Begin, now that the system is up."""
+        threading.Thread(target=self._run, args=(running,), name="demo", daemon=True).start()
+
+    @property
+    def code(self) -> int:
+        """0 only if all of it was done and right."""
+        return exits.HEALTHY if self.finished and not self.failures else exits.FAILED
+
+    def _run(self, running: Running) -> None:
+        try:
+            say(f"\nThe system is up after {running.seconds:.1f} s: {running.system.web}\n")
+            self._job(running)
+            self._checks(running)
+            self.finished = True
+        except (ApiError, OSError, subprocess.SubprocessError) as error:
+            self.failures.append(str(error))
+        finally:
+            say("")
+            running.supervisor.request_stop()
+
+    def _job(self, running: Running) -> None:
+        api = JobsApi(running.system.web)
+        folder = running.system.state.folder("samples")
+        files = (*samples.photographs(), *samples.make(folder))
+        say(f"Submitting {len(files)} images x {len(ALGORITHMS)} algorithms:")
+        key = str(uuid.uuid4())
+        job = api.submit(files, (), ALGORITHMS, key)
+        follower = Follower(api.base, job["id"], job=job, seq=job["seq"])
+        watch(follower, _JOB_SECONDS)
+        self._judge(api, follower, len(files) * (len(ALGORITHMS) + 1))
+        if api.submit(files, (), ALGORITHMS, key)["id"] != job["id"]:
+            self.failures.append("the same idempotency key made a second job")
+        self._collect(api, api.job(job["id"]), running.system.state.folder("artifacts") / job["id"][:8])
+
+    def _judge(self, api: JobsApi, follower: Follower, expected: int) -> None:
+        job = api.job(follower.job_id)
+        self.failures += problems(job)
+        if (follower.job["status"], job["status"]) != ("succeeded", "succeeded"):
+            self.failures.append(f"the job ended {job['status']}, its WebSocket said {follower.job['status']}")
+        if follower.seq != job["seq"]:
+            self.failures.append(f"the WebSocket told {follower.seq} events of {job['seq']}")
+        if (done := follower.names.count("task.succeeded")) != expected:
+            self.failures.append(f"{done} tasks succeeded on the WebSocket, {expected} were asked for")
+        self.failures += [f"{work(task)} made no artifact" for task in _barren(job)]
+
+    def _collect(self, api: JobsApi, job: Mapping[str, Any], folder: Path) -> None:
+        places = {id_: _near(path) for id_, path in collect(api, job, folder).items()}
+        print_table(artifacts_table(job, places))
+
+    def _checks(self, running: Running) -> None:
+        say("\nAsking the checks about it:")
+        system = running.system
+        ran = subprocess.run(  # noqa: S603 - our own command
+            [sys.executable, "-m", "intelli_ops", "check", "--project", str(system.backend), "--timeout", "30"],
+            env={**system.environment, "INTELLI_OPS_WEB": system.web},
+            timeout=_CHECK_SECONDS,
+            check=False,
+        )
+        if ran.returncode != exits.HEALTHY:
+            self.failures.append(f"intelli-ops check exited {ran.returncode}")
+
+
+def _barren(job: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Algorithm tasks that succeeded with nothing to show."""
+    return (
+        task for task in job["tasks"] if task["status"] == "succeeded" and task["algorithm"] and not task["artifacts"]
+    )
+
+
+def _near(path: Path) -> str:
+    """The path as one would type it from here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def environment_problem() -> str | None:
+    """What keeps the demonstration from running here, if anything."""
+    from importlib.util import find_spec
+
+    missing = [name for name in ("PIL", "numpy", "matplotlib", "websockets") if find_spec(name) is None]
+    return f"missing {', '.join(missing)}: pip install '.[demo]' in {os.curdir}" if missing else None
