@@ -12,6 +12,7 @@ from intelli_checks.model import Skip, Unavailable
 from intelli_checks.target import Target
 
 if TYPE_CHECKING:
+    from intelli_checks.probes.host_facts import HostFacts
     from intelli_checks.probes.redis import Endpoint
     from intelli_checks.probes.redis_facts import RedisFacts
     from intelli_checks.probes.survey import Audit, Survey
@@ -142,3 +143,11 @@ class Context:
             return
         if eager:
             raise Skip("EAGER mode: tasks run inside the caller", because="celery.eager")
+
+    @fact
+    def host(self) -> HostFacts:
+        """What this machine tells about itself; raises Skip where the system runs on another one."""
+        from intelli_checks.probes import host, host_scope
+
+        host_scope.require_local(self)
+        return host.gather(host_scope.paths(self), host_scope.ports(self))

@@ -19,6 +19,7 @@ BUILTIN = (
     "intelli_checks.families.redis_memory",
     "intelli_checks.families.redis_load",
     "intelli_checks.families.redis_exposure",
+    "intelli_checks.families.host",
 )
 ENTRY_POINTS = "intelli_ops.checks"
 

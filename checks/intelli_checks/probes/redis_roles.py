@@ -12,6 +12,7 @@ from intelli_checks.model import Skip, Unavailable
 from intelli_checks.probes import redis_rights, redis_sentinel
 from intelli_checks.probes.redis import Endpoint
 from intelli_checks.probes.survey import LayerDecl, Survey
+from intelli_checks.text import safe
 
 if TYPE_CHECKING:
     from intelli_checks.context import Context
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 APP = "celery.app"
 """The check that explains why a project could not tell."""
 _REQUIREMENTS = {0: "none", 1: "optional", 2: "required"}
-_AMQP_DEFAULT = ("localhost", "127.0.0.1", "::1", "")
 
 
 def broker(ctx: Context) -> Endpoint:
@@ -72,9 +72,11 @@ def fell_back(survey: Survey) -> bool:
     dsn = survey.broker
     if dsn is None or dsn.transport not in {"amqp", "pyamqp", "librabbitmq"}:
         return False
-    chosen = str(survey.conf.get("broker_url") or "").startswith(("amqp", "pyamqp"))
+    configured = str(survey.conf.get("broker_url") or "")
+    if configured:
+        return "://" not in configured
     on_redis = bool(survey.results and survey.results.is_redis) or any(_on_redis(layer) for layer in survey.layers)
-    return not chosen and (dsn.host in _AMQP_DEFAULT or on_redis)
+    return on_redis or "redis" in survey.versions
 
 
 def _fell_back(dsn: Dsn) -> Unavailable:
@@ -97,7 +99,7 @@ def _broker(dsn: Dsn, survey: Survey | None, *, guessed: bool) -> Endpoint:
         "CELERY_BROKER_URL",
         _tls(dsn, conf.get("broker_use_ssl"), role="broker"),
         redis_rights.broker(queues or ["celery"], dsn.database, prefix),
-        in_container=_in_container(),
+        in_container=_in_container(survey),
         guessed=guessed,
         keyprefix=prefix,
         master=options.get("master_name"),
@@ -119,7 +121,7 @@ def _results(dsn: Dsn, survey: Survey | None) -> Endpoint:
         "CELERY_RESULT_BACKEND",
         _tls(dsn, use_ssl, role="results"),
         redis_rights.results(prefix),
-        in_container=_in_container(),
+        in_container=_in_container(survey),
         guessed=survey is None,
         keyprefix=prefix,
         master=options.get("master_name"),
@@ -137,9 +139,14 @@ def _layer(survey: Survey, layer: LayerDecl, host: Dsn) -> Endpoint:
         host,
         f"CHANNEL_LAYERS[{layer.alias!r}]",
         rehearsal=rehearsal,
-        in_container=_in_container(),
-        master=layer.config.get("master_name"),
+        in_container=_in_container(survey),
+        master=_master_name(layer, host),
     )
+
+
+def _master_name(layer: LayerDecl, host: Dsn) -> str | None:
+    options = dict(zip(layer.hosts, layer.options, strict=False)).get(host, {})
+    return options.get("master_name") or layer.config.get("master_name")
 
 
 def _needs_requirement(dsn: Dsn) -> Unavailable:
@@ -156,17 +163,18 @@ def _redis_only(endpoint: Endpoint) -> Endpoint:
     dsn = endpoint.dsn
     if dsn.is_redis:
         return endpoint
-    if not dsn.scheme or (dsn.scheme not in _SCHEMES_WITHOUT_SLASHES and "://" not in dsn.raw):
+    what = dsn.raw.partition(":")[0]
+    if "://" not in dsn.raw and what not in _WITHOUT_SLASHES:
         raise Unavailable(
             f"the URL of the {endpoint.role} has no scheme, so Celery does not know what it is",
             hint=f"write it in full in {endpoint.setting}: redis://HOST:6379/0",
             subject=endpoint.role,
             kind="no-scheme",
         )
-    raise Skip(f"the {endpoint.role} is on {dsn.transport}, not on Redis")
+    raise Skip(f"the {endpoint.role} is on {safe(what)}, not on Redis")
 
 
-_SCHEMES_WITHOUT_SLASHES = frozenset({"rpc", "django-db", "django-cache", "disabled", "cache", "cache+memory"})
+_WITHOUT_SLASHES = frozenset({"rpc", "django-db", "django-cache", "disabled", "cache", "cache+memory"})
 
 
 def _survey(ctx: Context, what: str) -> Survey:
@@ -215,7 +223,10 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _in_container() -> bool:
+def _in_container(survey: Survey | None = None) -> bool:
+    """Whether the project's process is in a container: then localhost is the container, not its host."""
+    if survey and "container" in survey.extra:
+        return bool(survey.extra["container"])
     return Path("/.dockerenv").exists() or "KUBERNETES_SERVICE_HOST" in os.environ
 
 
