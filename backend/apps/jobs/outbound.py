@@ -1,8 +1,8 @@
 """One HTTP/1.1 exchange under one deadline, to an address chosen by the caller.
 
-The timeouts of the usual clients count from the last byte, so a server that sends a byte now and then holds a worker for
-ever. Here every wait (connect, TLS, each read and write) gets what is left of one total. Redirects and proxies are never
-followed, and compressed bodies are never asked for: the bytes counted are the bytes received.
+The timeouts of the usual clients count from the last byte, so a server that sends a byte now and then holds a worker
+for ever. Here every wait (connect, TLS, each read and write) gets what is left of one total. Redirects and proxies
+are never followed, and compressed bodies are never asked for: the bytes counted are the bytes received.
 """
 
 import http.client

@@ -1,7 +1,7 @@
 """A sentence or two about a picture: from a model behind an OpenAI-compatible endpoint, or from its statistics.
 
-`describe` never raises anything but `AiError` and `OSError` (the picture cannot be read), and comes back within the total time
-of its `AiConfig`. No message, repr or log of this package contains the key.
+`describe` never raises anything but `AiError` and `OSError` (the picture cannot be read), and comes back within the
+total time of its `AiConfig`. No message, repr or log of this package contains the key.
 """
 
 from pathlib import Path

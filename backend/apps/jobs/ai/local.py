@@ -18,7 +18,8 @@ NAMED = {
     "white": (255, 255, 255), "dark red": (120, 20, 25), "red": (215, 40, 40), "pink": (244, 160, 180),
     "orange": (240, 140, 40), "brown": (115, 70, 40), "beige": (222, 200, 165), "yellow": (245, 220, 60),
     "olive": (120, 120, 40), "light green": (150, 220, 140), "green": (40, 160, 70), "dark green": (20, 75, 40),
-    "turquoise": (60, 190, 185), "light blue": (150, 195, 235), "blue": (45, 95, 215), "navy blue": (20, 30, 85),
+    "turquoise": (60, 190, 185), "light blue": (150, 195, 235), "blue": (45, 95, 215), "steel blue": (85, 125, 185),
+    "navy blue": (20, 30, 85),
     "purple": (120, 50, 150), "violet": (180, 140, 225), "magenta": (215, 50, 150),
 }  # fmt: skip
 BRIGHTNESS = ((40, "very dark"), (90, "dark"), (165, "of medium brightness"), (215, "bright"), (256, "very bright"))
@@ -50,7 +51,7 @@ def statistics(pixels: Pixels) -> dict[str, Any]:
         "contrast": float(brightness.std()),
         "detail": detail(brightness),
         "chroma": float(np.median(np.hypot(*np.moveaxis(lab(small)[..., 1:], -1, 0)))),
-        "colours": [{"name": nearest_name(colour["rgb"]), **colour} for colour in colours],
+        "colours": [{"name": nearest_name(colour.rgb), **colour.as_data()} for colour in colours],
     }
 
 

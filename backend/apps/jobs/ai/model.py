@@ -34,7 +34,8 @@ class AiConfig:
     """The endpoint, and how patient to be with it. Seconds everywhere.
 
     Attributes:
-        base_url: of the API, for example `http://127.0.0.1:11434/v1`; `/chat/completions` is appended. Empty: no endpoint.
+        base_url: of the API, for example `http://127.0.0.1:11434/v1`; `/chat/completions` is appended. Empty: no
+            endpoint.
         model: its name there.
         api_key: sent as bearer token to `base_url` only; empty: none is sent.
         prompt: what is asked about every picture.

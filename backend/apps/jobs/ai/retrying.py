@@ -35,8 +35,8 @@ def backoff(attempt: int, config: AiConfig, chance: float) -> float:
 def persistently(attempt: Callable[[Deadline], T], config: AiConfig, pace: Pace) -> tuple[T, int]:
     """Call `attempt` until it succeeds, fails for good, or attempts or time run out.
 
-    Waits at least as long as the server asked. A wait that would outlast the total is not begun: the error goes up at once,
-    with `retry_after`, and the caller can come back later.
+    Waits at least as long as the server asked. A wait that would outlast the total is not begun: the error goes up at
+    once, with `retry_after`, and the caller can come back later.
 
     Returns:
         The result and the number of attempts.

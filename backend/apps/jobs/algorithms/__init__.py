@@ -23,9 +23,9 @@ CHARTS = "charts_cpu"
 class Output:
     """What an algorithm made of a picture.
 
-    `figure` is a PNG file. `data` holds plain numbers, strings, lists and dicts: every number is finite, so that any JSON
-    reader takes it. It always has `width` and `height` (of the picture given) and `downscale`, the whole number by which
-    the picture's sides were divided before the arithmetic; 1 means every pixel was counted.
+    `figure` is a PNG file. `data` holds plain numbers, strings, lists and dicts: every number is finite, so that any
+    JSON reader takes it. It always has `width` and `height` (of the picture given) and `downscale`, the whole number
+    by which the picture's sides were divided before the arithmetic; 1 means every pixel was counted.
     """
 
     figure: bytes

@@ -32,6 +32,23 @@ class Clusters:
     rounds: int
 
 
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """A main colour: sRGB bytes, and its share of the pixels, 0 to 1."""
+
+    rgb: tuple[int, int, int]
+    share: float
+
+    @property
+    def hex(self) -> str:
+        """As `#rrggbb`."""
+        return "#{:02x}{:02x}{:02x}".format(*self.rgb)
+
+    def as_data(self) -> dict[str, object]:
+        """For JSON."""
+        return {"rgb": list(self.rgb), "hex": self.hex, "share": self.share}
+
+
 def lab(colours: Pixels) -> Floats:
     """CIELAB (L 0 to 100, a, b) of sRGB bytes along the last axis."""
     encoded = colours / 255.0
@@ -48,7 +65,7 @@ def squared_distances(points: Floats, centres: Floats) -> Floats:
 
 
 def seed_centres(points: Floats, weights: Floats, count: int, rng: np.random.Generator) -> Floats:
-    """Choose `count` distinct points, each with a chance that grows with its squared distance to those chosen before."""
+    """Choose `count` distinct points, each with a chance in proportion to its squared distance from the rest."""
     chosen = [int(rng.choice(len(points), p=weights / weights.sum()))]
     nearest = squared_distances(points, points[chosen])[:, 0]
     while len(chosen) < count:
@@ -78,8 +95,8 @@ def refine(points: Floats, weights: Floats, centres: Floats) -> Clusters:
     return Clusters(centres, labels, float(weights @ distances.min(axis=1)), rounds)
 
 
-def dominant(pixels: Pixels, count: int = CLUSTERS) -> tuple[list[dict[str, object]], Clusters]:
-    """The main colours, most frequent first: sRGB bytes, `#rrggbb` and share of the pixels.
+def dominant(pixels: Pixels, count: int = CLUSTERS) -> tuple[list[Colour], Clusters]:
+    """The main colours, most frequent first.
 
     Equal pixels are counted, not repeated, so a drawing of few colours is exact and quick.
     """
@@ -91,16 +108,14 @@ def dominant(pixels: Pixels, count: int = CLUSTERS) -> tuple[list[dict[str, obje
     return _palette(colours, weights, clusters.labels), clusters
 
 
-def _palette(colours: Pixels, weights: Floats, labels: NDArray[np.intp]) -> list[dict[str, object]]:
+def _palette(colours: Pixels, weights: Floats, labels: NDArray[np.intp]) -> list[Colour]:
     mass = np.bincount(labels, weights=weights)
     order = [int(label) for label in np.argsort(-mass, kind="stable") if mass[label] > 0]
-    entries: list[dict[str, object]] = []
+    entries = []
     for label in order:
         mine = labels == label
-        mean = np.rint(np.average(colours[mine], axis=0, weights=weights[mine])).astype(int).tolist()
-        entries.append(
-            {"rgb": mean, "hex": "#{:02x}{:02x}{:02x}".format(*mean), "share": float(mass[label] / mass.sum())}
-        )
+        red, green, blue = np.rint(np.average(colours[mine], axis=0, weights=weights[mine])).astype(int).tolist()
+        entries.append(Colour((red, green, blue), float(mass[label] / mass.sum())))
     return entries
 
 
@@ -110,26 +125,27 @@ def run(pixels: Pixels) -> Output:
     small = shrink(pixels, by)
     colours, clusters = dominant(small)
     data = base_data(pixels, by) | {
-        "colours": colours,
+        "colours": [colour.as_data() for colour in colours],
         "rounds": clusters.rounds,
         "rms_distance": float(np.sqrt(clusters.inertia / (small.shape[0] * small.shape[1]))),
     }
     return Output(_draw(pixels, colours, data), data)
 
 
-def _draw(pixels: Pixels, colours: list[dict[str, object]], data: dict[str, object]) -> bytes:
-    subtitle = f"{len(colours)} colours; a pixel is {data['rms_distance']:.1f} CIELAB units away from its colour (root mean square)"
+def _draw(pixels: Pixels, colours: list[Colour], data: dict[str, object]) -> bytes:
+    distance = f"{data['rms_distance']:.1f} CIELAB units"
+    subtitle = f"main colours: {len(colours)}; pixels are {distance} away from theirs (root mean square)"
     figure, (left, right) = drawing.figure("Dominant colours", subtitle)
     drawing.picture(left, pixels, "Picture")
     places = np.arange(len(colours))
-    shares = [float(str(colour["share"])) for colour in colours]
-    right.barh(places, shares, color=[str(colour["hex"]) for colour in colours], edgecolor=drawing.MUTED, linewidth=0.5)
+    shares = [colour.share for colour in colours]
+    right.barh(places, shares, color=[colour.hex for colour in colours], edgecolor=drawing.MUTED, linewidth=0.5)
     for place, share in enumerate(shares):
         right.text(
             share + 0.01 * max(shares), place, f"{share * 100:.1f} %", va="center", fontsize=8, color=drawing.INK
         )
     drawing.labelled(right, "Share of the pixels", "share", "colour (sRGB)")
-    right.set_yticks(places, [str(colour["hex"]) for colour in colours], family="monospace")
+    right.set_yticks(places, [colour.hex for colour in colours], family="monospace")
     right.invert_yaxis()
     right.set_xlim(0, 1.16 * max(shares))
     right.xaxis.set_major_formatter(lambda value, _: f"{value * 100:g} %")

@@ -1,7 +1,7 @@
 """How all figures look, and how they become files.
 
-Only matplotlib's object interface is used: pyplot keeps every figure in a global list, and worker threads would share it.
-Styles are set on the artists, not in rcParams, for the same reason.
+Only matplotlib's object interface is used: pyplot keeps every figure in a global list, and worker threads would share
+it. Styles are set on the artists, not in rcParams, for the same reason.
 """
 
 import io

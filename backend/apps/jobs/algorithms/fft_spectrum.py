@@ -75,7 +75,8 @@ def _draw(pixels: Pixels, spectrum: Floats, profile: Floats, data: dict[str, flo
     decibels = 10 * np.log10(np.maximum(spectrum, 1e-12))
     top = max(-40.0, float(decibels.max()))  # a single colour stays dark
     middle.imshow(
-        decibels, extent=(-0.5, 0.5, 0.5, -0.5), aspect="equal", cmap="magma", vmin=top - 80, vmax=top, interpolation="antialiased"
+        decibels, extent=(-0.5, 0.5, 0.5, -0.5), aspect="equal", cmap="magma", vmin=top - 80, vmax=top,
+        interpolation="antialiased",
     )  # fmt: skip
     drawing.labelled(middle, "Power (80 dB shown)", "cycles per pixel, across", "cycles per pixel, down")
     middle.grid(visible=False)

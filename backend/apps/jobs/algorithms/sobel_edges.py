@@ -22,7 +22,7 @@ def gradient(brightness: Floats) -> tuple[Floats, Floats]:
 
 
 def directions(right: Floats, below: Floats) -> Floats:
-    """Share of the gradient per direction, counter-clockwise from 0 degrees (brighter to the right); all 0 when flat."""
+    """Share of the gradient by direction, counter-clockwise from 0 degrees (brighter to the right); 0 when flat."""
     magnitude = np.hypot(right, below)
     angle = np.mod(np.degrees(np.arctan2(-below, right)), 360.0)
     bins = (np.rint(angle * DIRECTIONS / 360).astype(np.intp) % DIRECTIONS).ravel()

@@ -1,8 +1,8 @@
 """Pictures from addresses that strangers name, without becoming their way into our network.
 
-`check_url` judges the text of a URL and is cheap enough for a web request. `fetch` judges again, resolves the name once,
-refuses unless every address is public, connects to exactly the addresses judged, and streams under a size cap and one
-deadline. Both raise `BadUrl`, whose `code` is stable.
+`check_url` judges the text of a URL and is cheap enough for a web request. `fetch` judges again, resolves the name
+once, refuses unless every address is public, connects to exactly the addresses judged, and streams under a size cap
+and one deadline. Both raise `BadUrl`, whose `code` is stable.
 """
 
 from apps.jobs.fetch.download import fetch

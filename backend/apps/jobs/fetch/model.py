@@ -59,8 +59,8 @@ class BadUrl(ValueError):
 
     Attributes:
         code: one of `CODES`, stable.
-        message: one sentence; it names neither the path nor the address the name resolved to, which would tell a stranger
-            about our network.
+        message: one sentence; it names neither the path nor the address the name resolved to, which would tell a
+            stranger about our network.
         retryable: whether the same URL may work later.
     """
 

@@ -1,8 +1,8 @@
 """The containers, walked block by block: size of the canvas, frames and metadata, and no pixel.
 
-Why not `PIL.Image.open`: for WebP it reads the whole file and sets up a decoder of the announced canvas, and for GIF the
-number of frames is found by processing every one. Here a hostile file costs a few kilobytes of reads. The decoding child
-uses Pillow and compares, so a file on which the two disagree is refused.
+Why not `PIL.Image.open`: for WebP it reads the whole file and sets up a decoder of the announced canvas, and for GIF
+the number of frames is found by processing every one. Here a hostile file costs a few kilobytes of reads. The
+decoding child uses Pillow and compares, so a file on which the two disagree is refused.
 
 Sources: PNG third edition (W3C 2025), ITU-T T.81 annex B, GIF89a (CompuServe 1990), RFC 9649 (WebP), BITMAPINFOHEADER
 (Microsoft).

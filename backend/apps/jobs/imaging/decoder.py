@@ -1,7 +1,7 @@
-"""The decoding child. Run as a file by an isolated interpreter; imports nothing of this project and only Pillow besides.
+"""The decoding child. Run as a file by an isolated interpreter; it imports nothing but Pillow.
 
-Reads one JSON order from standard input and writes one JSON answer to standard output: the size written, or the code and
-message of a refusal, or the errno of a failed read or write. Any other end is a crash.
+Reads one JSON order from standard input and writes one JSON answer to standard output: the size written, or the code
+and message of a refusal, or the errno of a failed read or write. Any other end is a crash.
 """
 
 import io
@@ -125,24 +125,25 @@ def write(picture: Any, target: Path) -> None:
 
 def refusal(error: Exception) -> dict[str, Any]:
     """Say what went wrong in the words of `BadImage`, or as an errno where the disk is to blame."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
+    text = str(error).lower()
+    causes = (
+        (isinstance(error, MemoryError), "decode_memory", "decoding needs more memory than is allowed"),
+        (
+            isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning),
+            "too_many_pixels",
+            "the picture has too many pixels",
+        ),
+        (isinstance(error, EOFError) or "truncated" in text, "truncated", "the file ends before the picture does"),
+        ("too large" in text, "metadata_too_large", "the profile or text in the file is too large"),
+        (True, "corrupt", "the picture is damaged"),
+    )
     if isinstance(error, Refused):
         return {"code": error.code, "message": error.message}
-    if isinstance(error, MemoryError):
-        return {"code": "decode_memory", "message": "decoding needs more memory than is allowed"}
-    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return {"code": "too_many_pixels", "message": "the picture has too many pixels"}
-    if isinstance(error, UnidentifiedImageError):
-        return {"code": "corrupt", "message": "the header of the file is damaged"}
     if isinstance(error, OSError) and error.errno is not None:
         return {"errno": error.errno}
-    text = str(error).lower()
-    if "truncated" in text or isinstance(error, EOFError):
-        return {"code": "truncated", "message": "the file ends before the picture does"}
-    if "decompressed data too large" in text or "too large" in text:
-        return {"code": "metadata_too_large", "message": "the profile or text in the file is too large"}
-    return {"code": "corrupt", "message": "the picture is damaged"}
+    return next({"code": code, "message": message} for applies, code, message in causes if applies)
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """A safe copy of an image, decoded and written by a child process under limits.
 
-Why a child: decoders are native code fed by strangers. A bomb that slips the caps, a decoder that loops or crashes costs
-that process and not the worker, which holds other tasks and the broker connection. Why not multiprocessing: pool workers are
-daemonic and may not have such children, and a fork of a threaded process is not safe.
+Why a child: decoders are native code fed by strangers. A bomb that slips the caps, a decoder that loops or crashes
+costs that process and not the worker, which holds other tasks and the broker connection. Why not multiprocessing:
+pool workers are daemonic and may not have such children, and a fork of a threaded process is not safe.
 """
 
 import json
@@ -25,8 +25,8 @@ PASSED_ON = ("SYSTEMROOT", "WINDIR", "TEMP", "TMP", "LD_LIBRARY_PATH", "DYLD_LIB
 def normalise(source: Path, target: Path, limits: ImageLimits | None = None) -> ImageInfo:
     """Write `source` as an 8-bit RGB PNG at `target`: first frame, upright, on white, without metadata.
 
-    Colours are converted to sRGB by the embedded profile if there is a usable one. `target` appears by rename when it is
-    complete, replacing what was there; on failure nothing is left behind.
+    Colours are converted to sRGB by the embedded profile if there is a usable one. `target` appears by rename when it
+    is complete, replacing what was there; on failure nothing is left behind.
 
     Args:
         source: any file.
