@@ -89,7 +89,7 @@ class _Socket:
         return io.BufferedReader(_Reading(self._sock, self._deadline))
 
     def close(self) -> None:
-        self._sock.close()
+        """Nothing: `http.client` closes here once it knows the response to be the last, with the body still to come."""
 
 
 def _connect(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from intelli_fixtures import certs, images
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "backend"))
@@ -163,7 +164,5 @@ def awkward(photograph):
         "white": np.full((5, 4, 3), 255, np.uint8),
         "noise": noise,
         "photograph": photograph,
-        "large": np.tile(photograph, (5, 7, 1)),
+        "large": np.tile(photograph, (3, 5, 1)),
     }
-
-

@@ -41,11 +41,11 @@ def parse(received: bytes) -> Answer:
         text = _text(message.get("content"))
         refused = bool(message.get("refusal")) or choice.get("finish_reason") == "content_filter"
     except (AttributeError, KeyError, IndexError, TypeError):
-        raise AiError("bad_answer", "the answer is not a chat completion", retryable=False) from None
+        raise AiError("bad_answer", "the answer is not a chat completion") from None
     if refused:
-        raise AiError("content_refused", "the model declined to describe the picture", retryable=False)
+        raise AiError("content_refused", "the model declined to describe the picture")
     if not text:
-        raise AiError("bad_answer", "the answer has no text", retryable=False)
+        raise AiError("bad_answer", "the answer has no text")
     return Answer(text, _name(document.get("model")), _name(choice.get("finish_reason")), _usage(document.get("usage")))
 
 
@@ -54,22 +54,22 @@ def refusal(status: int, after: str | None, received: bytes, now: float) -> AiEr
     wait = retry_after(after, now)
     if status == 429:
         if _error_code(received) in QUOTA:
-            return AiError("quota_exhausted", "the account of the endpoint has no credit left", retryable=False)
+            return AiError("quota_exhausted", "the account of the endpoint has no credit left")
         return AiError("rate_limited", "the endpoint asks to slow down (429)", retryable=True, retry_after=wait)
     if status in BUSY or status > 504:
         return AiError("server_error", f"the endpoint failed ({status})", retryable=True, retry_after=wait)
     if status in {401, 403}:
-        return AiError("refused_key", f"the endpoint refuses the API key ({status})", retryable=False)
+        return AiError("refused_key", f"the endpoint refuses the API key ({status})")
     if 300 <= status < 400:
-        return AiError("redirect_refused", f"the endpoint redirects ({status}); set its final address", retryable=False)
-    return AiError("refused_request", f"the endpoint refuses the request ({status})", retryable=False)
+        return AiError("redirect_refused", f"the endpoint redirects ({status}); set its final address")
+    return AiError("refused_request", f"the endpoint refuses the request ({status})")
 
 
 def _json(received: bytes) -> Any:
     try:
         return json.loads(received)
     except (ValueError, RecursionError):
-        raise AiError("bad_answer", "the answer is not JSON", retryable=False) from None
+        raise AiError("bad_answer", "the answer is not JSON") from None
 
 
 def _error_code(received: bytes) -> str:

@@ -70,7 +70,7 @@ class AiConfig:
     def __post_init__(self) -> None:
         """Refuse a key no header can carry here: `http.client` would put it into its own error message."""
         if not HEADER_SAFE.fullmatch(self.api_key):
-            raise AiError("bad_config", "the API key has spaces, line ends or non-ASCII characters", retryable=False)
+            raise AiError("bad_config", "the API key has spaces, line ends or non-ASCII characters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +93,10 @@ class AiError(RuntimeError):
         retry_after: seconds the server asked to wait, if it did.
     """
 
-    def __init__(self, code: AiErrorCode, message: str, *, retryable: bool, retry_after: float | None = None) -> None:
-        """Keep all four; the text of the exception has the code in front."""
+    def __init__(
+        self, code: AiErrorCode, message: str, *, retryable: bool = False, retry_after: float | None = None
+    ) -> None:
+        """Keep all four; the text of the exception has the code in front. Made anew from two by pickle."""
         super().__init__(code, message)
         self.code = code
         self.message = message

@@ -75,7 +75,7 @@ def _ask(url: SplitResult, payload: bytes, config: AiConfig, deadline: Deadline,
     except TimeoutError:
         raise AiError("timeout", "the endpoint did not answer in time", retryable=True) from None
     except ssl.SSLError:
-        raise AiError("tls_failed", "the certificate or TLS of the endpoint is not valid", retryable=False) from None
+        raise AiError("tls_failed", "the certificate or TLS of the endpoint is not valid") from None
     except (OSError, http.client.HTTPException, ValueError):
         raise AiError("unreachable", "the endpoint cannot be reached or broke the connection", retryable=True) from None
     if response.status != 200:

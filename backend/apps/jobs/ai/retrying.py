@@ -55,7 +55,7 @@ def persistently(attempt: Callable[[Deadline], T], config: AiConfig, pace: Pace)
             if not _fits(wait, whole):
                 raise
             pace.sleep(wait)
-    raise AiError("bad_config", "max_attempts must be at least 1", retryable=False)
+    raise AiError("bad_config", "max_attempts must be at least 1")
 
 
 def _fits(wait: float, whole: Deadline) -> bool:

@@ -1,8 +1,10 @@
 """Which addresses are public, and names to addresses in bounded time."""
 
 import ipaddress
+import queue
 import socket
 import threading
+import time
 from collections.abc import Sequence
 
 from apps.jobs.fetch.model import BadUrl
@@ -12,6 +14,8 @@ NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in th
 TUNNELS = tuple(map(ipaddress.IPv6Network, ("2002::/16", "2001::/32")))  # 6to4 and Teredo carry IPv4 addresses
 RELAYS = ipaddress.IPv4Network("192.88.99.0/24")  # 6to4 relays, deprecated by RFC 7526 yet "global" to ipaddress
 ISATAP = 0x5EFE  # RFC 5214: interface identifier 0:5efe:a.b.c.d
+
+Answer = Sequence[str] | OSError | UnicodeError
 
 # getaddrinfo cannot be cancelled: a name server that does not answer keeps its thread. This many may hang at a time.
 LOOKUPS = threading.BoundedSemaphore(16)
@@ -47,24 +51,27 @@ def resolve(host: str, port: int, seconds: float) -> Sequence[str]:
     Raises:
         BadUrl: dns_failed or dns_timeout.
     """
-    if not LOOKUPS.acquire(timeout=seconds):
+    answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+    permit = LOOKUPS
+    started = time.monotonic()
+    if not permit.acquire(timeout=seconds):
         raise BadUrl("dns_timeout", "too many names are being resolved", retryable=True)
-    answers: list[Sequence[str] | OSError | UnicodeError] = []
-    thread = threading.Thread(target=_lookup, args=(host, port, answers), daemon=True, name="resolve")
-    thread.start()
-    thread.join(seconds)
-    if not answers:
-        raise BadUrl("dns_timeout", f"the name of the host was not resolved within {seconds:g} s", retryable=True)
-    if isinstance(answers[0], OSError | UnicodeError):
+    threading.Thread(target=_lookup, args=(host, port, answers, permit), daemon=True, name="resolve").start()
+    try:
+        answer = answers.get(timeout=max(0.0, seconds - (time.monotonic() - started)))
+    except queue.Empty:
+        message = f"the name of the host was not resolved within {seconds:g} s"
+        raise BadUrl("dns_timeout", message, retryable=True) from None
+    if isinstance(answer, Exception):
         raise BadUrl("dns_failed", "the name of the host cannot be resolved", retryable=True)
-    return answers[0]
+    return answer
 
 
-def _lookup(host: str, port: int, answers: list[Sequence[str] | OSError | UnicodeError]) -> None:
+def _lookup(host: str, port: int, answers: "queue.SimpleQueue[Answer]", permit: threading.BoundedSemaphore) -> None:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-        answers.append(list(dict.fromkeys(str(entry[4][0]) for entry in found)))
+        answers.put(list(dict.fromkeys(str(entry[4][0]) for entry in found)))
     except (OSError, UnicodeError) as error:
-        answers.append(error)
+        answers.put(error)
     finally:
-        LOOKUPS.release()
+        permit.release()

@@ -69,16 +69,14 @@ def _pieces(
         with exchange(origin, deadline, request, connect_seconds=policy.connect_seconds, context=context) as response:
             _judge(response)
             yield from body(response, policy.max_bytes)
-    except BadUrl:
-        raise
     except OverflowError:
         raise BadUrl("too_large", f"the picture has more than {policy.max_bytes} bytes") from None
     except http.client.IncompleteRead:
         raise BadUrl("incomplete", "the connection ended before the picture did", retryable=True) from None
-    except (http.client.HTTPException, ValueError) as error:
-        raise _not_http(error) from None
-    except OSError as error:
+    except OSError as error:  # before HTTPException: a connection closed without a word is both
         raise _network(error, policy) from None
+    except http.client.HTTPException:
+        raise BadUrl("bad_response", "the host does not answer in HTTP") from None
 
 
 def _judge(response: http.client.HTTPResponse) -> None:
@@ -91,17 +89,13 @@ def _judge(response: http.client.HTTPResponse) -> None:
         raise BadUrl("encoding_refused", "the host sends compressed data that was not asked for")
 
 
-def _not_http(error: Exception) -> BadUrl:
-    if isinstance(error, http.client.RemoteDisconnected):
-        return BadUrl("connect_failed", "the host closed the connection", retryable=True)
-    return BadUrl("bad_response", "the host does not answer in HTTP")
-
-
 def _network(error: OSError, policy: FetchPolicy) -> BadUrl:
     if isinstance(error, TimeoutError):
         return BadUrl("timeout", f"the picture did not arrive within {policy.total_seconds:g} s", retryable=True)
     if isinstance(error, ssl.SSLError):
         return BadUrl("tls_failed", "the certificate or TLS of the host is not valid")
+    if isinstance(error, http.client.RemoteDisconnected):
+        return BadUrl("connect_failed", "the host closed the connection without an answer", retryable=True)
     if isinstance(error, ConnectionResetError | BrokenPipeError):
         return BadUrl("incomplete", "the host broke the connection", retryable=True)
     return BadUrl("connect_failed", "the host cannot be reached", retryable=True)

@@ -97,7 +97,7 @@ def to_srgb(image: Any) -> Any:
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except (ImageCms.PyCMSError, ValueError, TypeError, Warning):
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError, Warning):
         return image
     return image if converted is None else converted
 
