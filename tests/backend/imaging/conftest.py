@@ -164,5 +164,4 @@ def awkward(photograph):
         "white": np.full((5, 4, 3), 255, np.uint8),
         "noise": noise,
         "photograph": photograph,
-        "large": np.tile(photograph, (3, 5, 1)),
     }

@@ -114,9 +114,10 @@ def levels_axis(axes: Axes) -> None:
 def png(made: Figure) -> bytes:
     """Render a figure and drop what it holds; the same figure gives the same bytes."""
     canvas = FigureCanvasAgg(made)
-    canvas.draw()
+    canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib has no types here
     buffer = io.BytesIO()
     # Nothing is transparent: without the fourth channel the file is smaller. No metadata is written.
-    Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).save(buffer, format="PNG")
+    rendered = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    Image.fromarray(rendered[..., :3]).save(buffer, format="PNG")
     made.clear()
     return buffer.getvalue()
