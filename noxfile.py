@@ -11,7 +11,7 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_external_run = True
-nox.options.sessions = ["lint", "types", "imports", "unit", "docs", "integration", "coverage", "e2e", "demo"]
+nox.options.sessions = ["lint", "types", "imports", "unit", "docs", "backend", "integration", "coverage", "e2e", "demo"]
 
 # Branches counted, in percent. They go up with the truth and never down.
 UNIT_COVERAGE = 40  # tests/unit and tests/contract alone
@@ -21,7 +21,8 @@ PACKAGES = ["toolkit", "checks", "fixtures"]
 # Which session runs which folder. `lint` fails for a folder of tests that is not here: it would never run.
 FOLDERS = {
     "unit": ("unit", "contract"),
-    "integration": ("fixtures", "backend", "integration", "supervisor"),
+    "backend": ("backend",),  # in a process of its own: it loads the backend's Django
+    "integration": ("fixtures", "integration", "supervisor"),
     "e2e": ("e2e", "scripts"),
     "docs": ("docs",),
     "faults": ("faults",),
@@ -93,6 +94,12 @@ def imports(session: nox.Session) -> None:
 def unit(session: nox.Session) -> None:
     """Tests without I/O and the contract of every check."""
     measured(session, "--cov-report=term:skip-covered", f"--cov-fail-under={UNIT_COVERAGE}")
+
+
+@nox.session
+def backend(session: nox.Session) -> None:
+    """The reference system from inside, and its promises under kill, freeze and burst."""
+    pytest(session, "--timeout=300")
 
 
 @nox.session
