@@ -12,10 +12,20 @@ from intelli_checks.model import Skip, Unavailable
 from intelli_checks.target import Target
 
 if TYPE_CHECKING:
+    from intelli_checks.probes.absence import Absence
+    from intelli_checks.probes.beat import BeatFacts
+    from intelli_checks.probes.canary import Canary
     from intelli_checks.probes.host_facts import HostFacts
+    from intelli_checks.probes.keyspace import Keyspace
+    from intelli_checks.probes.layout import Layout
+    from intelli_checks.probes.processes import Process
+    from intelli_checks.probes.queues import QueueDepths
     from intelli_checks.probes.redis import Endpoint
     from intelli_checks.probes.redis_facts import RedisFacts
+    from intelli_checks.probes.results import ResultSample, ResultStore
     from intelli_checks.probes.survey import Audit, Survey
+    from intelli_checks.probes.watch import Watch
+    from intelli_checks.probes.workers import WorkerFleet
 
 T = TypeVar("T")
 
@@ -151,3 +161,124 @@ class Context:
 
         host_scope.require_local(self)
         return host.gather(host_scope.paths(self), host_scope.ports(self))
+
+    @property
+    def project(self) -> Survey | None:
+        """The survey, or None where only URLs are known or the project cannot tell and the broker was given."""
+        if not self.target.places:
+            return None
+        try:
+            return self.survey
+        except (Skip, Unavailable):
+            if self.target.broker is None:
+                raise
+            return None
+
+    @fact
+    def layout(self) -> Layout:
+        """Where the project's queues and mailbox are; raises Skip in EAGER mode and for brokers other than Redis."""
+        from intelli_checks.probes import layout
+
+        self.require_broker()
+        return layout.Layout.of(
+            self.broker_endpoint.dsn, self.project.conf if self.project else {}, tls=self.broker_endpoint.tls
+        )
+
+    @fact
+    def fleet(self) -> WorkerFleet:
+        """Everybody who listens for remote control, and what they say about themselves."""
+        from intelli_checks.probes import fleet
+
+        return fleet.gather(self.layout, self.budget(4.0), declared=self.project is not None)
+
+    @fact
+    def keyspace(self) -> Keyspace:
+        """A bounded sample of the broker database's keys."""
+        from intelli_checks.probes import broker, keyspace
+
+        with broker.opened(self.layout, self.budget(2.0)) as connection:
+            return keyspace.gather(connection)
+
+    @fact
+    def depths(self) -> QueueDepths:
+        """What waits in every queue that is declared, routed to, consumed or found."""
+        from intelli_checks.probes import queues
+
+        return queues.gather_all(self.layout, self.project, self.fleet, self.keyspace, self.budget(2.0))
+
+    @fact
+    def watch(self) -> Watch:
+        """What stands still: a second look, taken only when the first one asks for it."""
+        from intelli_checks.probes import watch
+
+        return watch.gather(self.layout, self.project, self.fleet, self.depths, self.budget(2.5))
+
+    @fact
+    def absence(self) -> Absence:
+        """Where the workers may be when some do not answer."""
+        from intelli_checks.probes import absence
+
+        return absence.gather(self.layout, self.fleet, self.keyspace, self.budget(2.0))
+
+    @fact
+    def pools(self) -> Mapping[int, Process]:
+        """The main and pool processes of answering workers that run on this machine, by pid."""
+        from intelli_checks.probes import processes
+
+        return processes.of_fleet(self.fleet)
+
+    @fact
+    def newest_source(self) -> tuple[str, float] | None:
+        """The project's Python file that was changed last and when; None where its code is not on this machine."""
+        from intelli_checks.probes import processes
+
+        place = self.target.places[0] if self.target.places else None
+        return processes.newest_source(self.survey.project) if place and not place.remote else None
+
+    @fact
+    def result_store(self) -> ResultStore | None:
+        """The Redis that keeps the project's results; None when they are disabled, elsewhere, or unknown."""
+        from intelli_checks.probes import results
+
+        try:
+            endpoint = self.results_endpoint
+        except (Skip, Unavailable):
+            endpoint = None
+        return results.store(endpoint, self.project, self.fleet, self.layout.dsn)
+
+    @fact
+    def canaries(self) -> tuple[Canary, ...]:
+        """What became of one no-op task on each consumed queue."""
+        from intelli_checks.probes import canary
+
+        scene = canary.Scene(self.layout, self.fleet, self.depths, self.project, self.result_store)
+        return canary.gather(scene, self.budget(4.0))
+
+    @fact
+    def result_sample(self) -> ResultSample:
+        """A bounded look at stored results; raises Skip where they are not in a Redis."""
+        from intelli_checks.probes import keyspace, results
+
+        store = self.result_store
+        if store is None:
+            raise Skip("no results in a Redis to look at")
+        keys = keyspace.at(store.dsn, store.tls, self.budget(2.0))
+        return results.sample(store, keys, self.budget(2.0))
+
+    @fact
+    def lost_tasks(self) -> tuple[str, ...]:
+        """Ids of tasks whose result says STARTED while no worker has them."""
+        from intelli_checks.probes import results
+
+        store = self.result_store
+        suspects = self.result_sample.started.keys() - self.fleet.held
+        if store is None or not suspects or not self.fleet.accounted:
+            return ()
+        return results.lost(store, self.fleet.found(self.layout), suspects, self.budget(2.0))
+
+    @fact
+    def beats(self) -> BeatFacts:
+        """What is seen of the scheduler: on this machine, in the mailbox, and in its schedule file."""
+        from intelli_checks.probes import beat
+
+        return beat.gather(self.fleet, self.target.directory, self.project)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from intelli_checks.text import remember_secret, safe
 
@@ -99,6 +99,15 @@ class Dsn:
             return int(where or 0)
         except ValueError:
             return 0
+
+    def on_database(self, number: int) -> Dsn:
+        """The same server and login with another database number."""
+        if self._url is None:
+            return self
+        if self.unix_path or self.options.keys() & {"virtual_host", "db"}:
+            kept = {name: value for name, value in self.options.items() if name not in {"virtual_host", "db"}}
+            return Dsn(urlunsplit(self._url._replace(query=urlencode({**kept, "virtual_host": number}))))
+        return Dsn(urlunsplit(self._url._replace(path=f"/{number}")))
 
     @cached_property
     def options(self) -> dict[str, str]:

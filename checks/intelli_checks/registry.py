@@ -19,6 +19,14 @@ BUILTIN = (
     "intelli_checks.families.redis_memory",
     "intelli_checks.families.redis_load",
     "intelli_checks.families.redis_exposure",
+    "intelli_checks.families.celery_workers",
+    "intelli_checks.families.celery_pools",
+    "intelli_checks.families.celery_queues",
+    "intelli_checks.families.celery_delivery",
+    "intelli_checks.families.celery_tasks",
+    "intelli_checks.families.celery_canary",
+    "intelli_checks.families.celery_results",
+    "intelli_checks.families.celery_beat",
     "intelli_checks.families.host",
 )
 ENTRY_POINTS = "intelli_ops.checks"

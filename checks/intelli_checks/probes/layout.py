@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from intelli_checks.dsn import Dsn
@@ -30,9 +30,11 @@ class Layout:
     """Seconds until an unacknowledged message is delivered again."""
     control_exchange: str = "celery"
     default_queue: str = "celery"
+    tls: Mapping[str, str] = field(default_factory=dict)
+    """TLS options set beside the URL (`broker_use_ssl`)."""
 
     @classmethod
-    def of(cls, dsn: Dsn, conf: Mapping[str, Any] | None = None) -> Self:
+    def of(cls, dsn: Dsn, conf: Mapping[str, Any] | None = None, *, tls: Mapping[str, str] | None = None) -> Self:
         """The layout that `conf` (Celery's lower-case settings) describes; defaults where it says nothing."""
         conf = conf or {}
         options = conf.get("broker_transport_options")
@@ -49,6 +51,7 @@ class Layout:
             visibility_timeout=float(options.get("visibility_timeout") or 3600),
             control_exchange=str(conf.get("control_exchange") or "celery"),
             default_queue=str(conf.get("task_default_queue") or "celery"),
+            tls=tls or {},
         )
 
     def key(self, name: str) -> str:

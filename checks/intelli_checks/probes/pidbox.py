@@ -98,14 +98,18 @@ def ask(
     box, binding = layout.key(f"{oid}.{exchange}"), layout.binding(exchange)
     member = layout.separator.join((oid, "", f"{oid}.{exchange}"))
     inbox = _Inbox({str(uuid.uuid4()): command for command in (*commands, BARRIER)})
-    shared = {
+    common = {
         "destination": list(destination) if destination is not None else None,
         "pattern": None,
         "matcher": None,
         "reply_to": {"exchange": exchange, "routing_key": oid},
     }
     publish = [
-        ("PUBLISH", layout.channel(layout.mailbox), _message(layout, command, commands.get(command, {}), ticket, shared))
+        (
+            "PUBLISH",
+            layout.channel(layout.mailbox),
+            _message(layout, command, commands.get(command, {}), ticket, common),
+        )
         for ticket, command in inbox.tickets.items()
     ]
     try:
@@ -141,9 +145,7 @@ def _batch(connection: Connection, box: str) -> list[bytes]:
     return []
 
 
-def _message(
-    layout: Layout, command: str, arguments: Mapping[str, Any], ticket: str, shared: Mapping[str, Any]
-) -> str:
+def _message(layout: Layout, command: str, arguments: Mapping[str, Any], ticket: str, shared: Mapping[str, Any]) -> str:
     body = {"method": command, "arguments": dict(arguments), "ticket": ticket, **shared}
     return envelope(body, exchange=layout.mailbox, headers={"clock": 1, "expires": 0})
 

@@ -1,0 +1,99 @@
+"""Does the scheduler tick, and is there only one?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from intelli_checks.context import Context
+from intelli_checks.families.wording import ago, count, listed
+from intelli_checks.model import Finding, Skip, fail, info, warn
+from intelli_checks.probes.beat import BeatFacts
+from intelli_checks.registry import check
+from intelli_checks.text import safe
+
+QUIET = 600.0
+"""Seconds without a write to the schedule file after which a scheduler does not run: it writes every 180."""
+
+
+@check("celery.beat", needs=["redis.broker"], timeout=6.0)
+def beat(ctx: Context) -> Iterator[Finding]:
+    """One scheduler ticks.
+
+    Cause: beat was not started, or was stopped; or it runs twice, because it was scaled like a worker or several
+    workers have `-B`.
+
+    Shows as: periodic tasks that never run, or that all run twice. Beat leaves no trace in Redis, so from another
+    machine its absence cannot be told from its silence: then this check says so and passes.
+
+    Fix: one `celery beat`, supervised; since Celery 5.7 `--enable-remote-control` lets it answer.
+    """
+    entries = ctx.project.beat if ctx.project else {}
+    if not entries and not _database_scheduler(ctx):
+        raise Skip("nothing is scheduled")
+    seen = ctx.beats
+    yield from _several(seen)
+    if frozen := [process for process in seen.processes if process.stopped]:
+        yield fail(
+            f"the scheduler, process {frozen[0].pid}, is stopped",
+            hint=f"kill -CONT {frozen[0].pid}",
+            subject="beat",
+        )
+    elif seen.answering or seen.processes:
+        yield from _alive(seen)
+    else:
+        yield _missing(ctx, seen, len(entries))
+
+
+def _database_scheduler(ctx: Context) -> bool:
+    return bool(ctx.project and "django_celery_beat" in str(ctx.project.conf.get("beat_scheduler")))
+
+
+def _several(seen: BeatFacts) -> Iterator[Finding]:
+    if len(seen.processes) > 1:
+        pids = [process.pid for process in seen.processes]
+        yield fail(
+            f"{len(pids)} schedulers run here (pids {', '.join(map(str, pids))}): everything is sent that often",
+            hint=f"kill {' '.join(map(str, pids[1:]))}   # and start beat once",
+            subject="beat",
+            pids=pids,
+        )
+    elif len(seen.answering) > 1:
+        yield fail(
+            f"{len(seen.answering)} schedulers answer: {listed(seen.answering)}: everything is sent that often",
+            hint="stop all but one",
+            subject="beat",
+        )
+
+
+def _alive(seen: BeatFacts) -> Iterator[Finding]:
+    quiet = seen.written is not None and seen.written > QUIET and all(p.age > QUIET for p in seen.processes)
+    if quiet and not seen.answering:
+        yield warn(
+            f"the scheduler runs and has not written its schedule for {ago(seen.written or 0)}",
+            hint="look at its log; restart it if it does not say 'Scheduler: Sending due task'",
+            subject="beat",
+            file=safe(seen.schedule),
+        )
+    elif seen.answering:
+        yield info(f"{listed(seen.answering)} answers, so it ticks", subject="beat")
+    else:
+        yield info(f"runs as process {seen.processes[0].pid}", subject="beat")
+
+
+def _missing(ctx: Context, seen: BeatFacts, entries: int) -> Finding:
+    here = bool(ctx.fleet.nodes) and all(node.pid in ctx.pools for node in ctx.fleet.nodes)
+    command = f"celery -A {ctx.project.celery_app if ctx.project else 'APP'} beat"
+    if here and seen.written is not None and seen.written > QUIET:
+        return fail(
+            f"no scheduler: its file was written {ago(seen.written)} ago, and {count(entries, 'entry')} wait",
+            hint=command,
+            subject="beat",
+            file=safe(seen.schedule),
+        )
+    if here:
+        return warn(
+            f"all workers run here and no scheduler does: {count(entries, 'scheduled task')} will not be sent",
+            hint=command,
+            subject="beat",
+        )
+    return info("could not tell whether a scheduler runs: it answers only with --enable-remote-control", subject="beat")

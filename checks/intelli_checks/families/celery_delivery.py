@@ -1,0 +1,174 @@
+"""Is every message that was delivered in good hands, and only once?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from intelli_checks.context import Context
+from intelli_checks.families.wording import ago, count, listed
+from intelli_checks.model import Finding, fail, info, warn
+from intelli_checks.probes.queues import Delivered
+from intelli_checks.registry import check
+from intelli_checks.text import safe
+
+
+@check("celery.unacked", needs=["celery.workers"], timeout=8.0)
+def unacked(ctx: Context) -> Iterator[Finding]:
+    """Every delivered message is held by a worker that is alive.
+
+    Cause: the worker was killed before it could acknowledge or give back (`docker stop` without a grace period), or
+    Redis restarted and the worker forgot what it had prefetched. The messages wait in `unacked` for the visibility
+    timeout.
+
+    Shows as: tasks that never run although the queue is empty and the workers idle; up to an hour later they do.
+
+    Fix: a shorter `visibility_timeout` (longer than the longest task and ETA); let workers drain; re-enqueue by hand.
+    """
+    orphans = {suspect.name for suspect in ctx.watch.standing if suspect.kind == "orphan"}
+    found = [delivered for delivered in ctx.watch.last.depths.unacked.oldest if delivered.message.id in orphans]
+    if not found:
+        if total := ctx.depths.unacked.count:
+            yield info(f"{count(total, 'message')} delivered and not yet acknowledged", unacked=total)
+        return
+    if not ctx.watch.last.fleet.accounted:
+        yield info(
+            f"{count(len(found), 'delivered message')} in nobody's books; a worker that does not answer may have them"
+        )
+        return
+    yield _orphaned(ctx, found)
+
+
+def _orphaned(ctx: Context, found: list[Delivered]) -> Finding:
+    now, timeout = ctx.depths.taken, ctx.layout.visibility_timeout
+    oldest = min(delivered.score for delivered in found)
+    restarted = ctx.depths.uptime is not None and ctx.depths.uptime < now - oldest
+    cause = "Redis restarted after they were delivered" if restarted else "the worker that took them is gone"
+    left = oldest + timeout - now
+    when = f"come back in {ago(left)} at the earliest" if left > 0 else "are overdue for redelivery"
+    return fail(
+        f"{count(len(found), 'delivered message')} held by no worker, the oldest for {ago(now - oldest)}: "
+        f"{cause}; they {when}",
+        hint="restart the workers, and re-enqueue these tasks by id if they cannot wait (visibility_timeout is "
+        f"{ago(timeout)})",
+        subject="unacked",
+        ids=[delivered.message.id for delivered in found][:20],
+        tasks=sorted({delivered.message.task for delivered in found}),
+        unacked=ctx.depths.unacked.count,
+    )
+
+
+@check("celery.duplicates", needs=["celery.workers"])
+def duplicates(ctx: Context) -> Iterator[Finding]:
+    """No task is in two workers' hands.
+
+    Cause: `visibility_timeout` is shorter than a late-acknowledged task runs or an ETA waits, so Redis delivers it
+    again; or a connection dropped and its messages were given back while the pool still had them.
+
+    Shows as: the same id active twice, double results, double e-mails.
+
+    Fix: a `visibility_timeout` longer than the longest task and ETA; idempotent tasks.
+    """
+    for id_ in sorted(ctx.watch.still("twice")):
+        holders = ctx.fleet.holders(id_)
+        yield fail(
+            f"{safe(holders[0][1].name)} is in {len(holders)} hands at once: "
+            + listed(node.name for node, _ in holders),
+            hint=f"raise visibility_timeout above the longest run and ETA (now {ago(ctx.layout.visibility_timeout)})",
+            subject=f"task {safe(id_)}",
+            holders=[node.name for node, _ in holders],
+        )
+
+
+@check("celery.eta", needs=["celery.workers"])
+def eta(ctx: Context) -> Iterator[Finding]:
+    """No task waits for an ETA beyond the visibility timeout.
+
+    Cause: a worker holds ETA and countdown tasks unacknowledged, and Redis delivers again what is not acknowledged
+    within `visibility_timeout`: once more for each timeout that passes.
+
+    Shows as: the task runs several times at its ETA.
+
+    Fix: a longer `visibility_timeout`, or keep the schedule in the database.
+    """
+    timeout = ctx.layout.visibility_timeout
+    late = [
+        (seconds, request.name)
+        for node in ctx.fleet.nodes
+        for request in node.scheduled
+        if (seconds := seconds_until(request.eta, ctx.fleet.taken)) is not None and seconds > timeout
+    ]
+    if late:
+        farthest, name = max(late)
+        yield fail(
+            f"{count(len(late), 'task')} with an ETA beyond the visibility timeout of {ago(timeout)}, the farthest in "
+            f"{ago(farthest)} ({safe(name)}): each will be delivered several times",
+            hint=f"CELERY_BROKER_TRANSPORT_OPTIONS = {{'visibility_timeout': {int(farthest * 1.5)}}}",
+            subject="scheduled tasks",
+            tasks=len(late),
+        )
+
+
+def seconds_until(moment: str | None, now: float) -> float | None:
+    """Seconds from `now` (epoch) to an ISO 8601 moment, which is UTC unless it says otherwise; None if unreadable."""
+    try:
+        when = datetime.fromisoformat(moment or "")
+    except ValueError:
+        return None
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - now
+
+
+@check("celery.redelivery", needs=["celery.pool"], timeout=8.0)
+def redelivery(ctx: Context) -> Iterator[Finding]:
+    """No task is delivered over and over.
+
+    Cause: a task that kills its process (memory, a segfault) with `reject_on_worker_lost`: it is given back and kills
+    the next one, without end.
+
+    Shows as: one id again and again, `WorkerLostError` in the log, the numbers of the pool processes climb.
+
+    Fix: count deliveries and give up; find why it dies.
+    """
+    later = {node.name: node for node in ctx.watch.last.fleet.nodes}
+    for node in ctx.fleet.nodes:
+        for request in node.active:
+            if not request.redelivered:
+                continue
+            again = {r.id: r for r in later.get(node.name, node).active}.get(request.id)
+            moved = again is not None and again.pid != request.pid
+            child = ctx.pools.get(request.pid or 0)
+            young = child is not None and node.uptime is not None and child.age < min(20.0, node.uptime / 2)
+            if not (moved or young):
+                yield info(f"{safe(request.name)} was delivered again", subject=f"task {safe(request.id)}")
+                continue
+            yield fail(
+                f"{safe(request.name)} is delivered again and again: its process has just replaced one that was lost",
+                hint=f"see why it kills its process; to stop it: celery -A APP control revoke {safe(request.id)}",
+                subject=f"task {safe(request.id)}",
+                pid=request.pid,
+            )
+
+
+@check("celery.prefetch", needs=["celery.workers"])
+def prefetch(ctx: Context) -> Iterator[Finding]:
+    """No worker hoards tasks another could run.
+
+    Cause: `worker_prefetch_multiplier` above 1 with long tasks: a busy worker reserves what an idle one could start.
+
+    Shows as: tasks wait although a worker of the same queue is idle and the queue is empty.
+
+    Fix: multiplier 1 and acks_late for long tasks.
+    """
+    for queue in sorted(ctx.fleet.queues):
+        consumers = ctx.fleet.consumers(queue)
+        idle = [node for node in consumers if not node.active and not node.reserved]
+        hoarding = [node for node in consumers if node.busy and any(r.queue == queue for r in node.reserved)]
+        if idle and hoarding and not ctx.depths.depth(queue):
+            waiting = sum(len(node.reserved) for node in hoarding)
+            yield warn(
+                f"{listed(n.name for n in hoarding)} holds {count(waiting, 'waiting task')} while "
+                f"{listed(n.name for n in idle)} is idle",
+                hint="worker_prefetch_multiplier = 1 and acks_late for the long tasks",
+                subject=f"queue {safe(queue)}",
+                waiting=waiting,
+            )

@@ -1,0 +1,207 @@
+"""Does a worker that answers also work?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from intelli_checks.context import Context
+from intelli_checks.families.wording import ago, count, listed
+from intelli_checks.model import Finding, fail, info, warn
+from intelli_checks.probes.processes import Process
+from intelli_checks.probes.watch import has_room
+from intelli_checks.probes.workers import Node, Request
+from intelli_checks.registry import check
+from intelli_checks.text import safe
+
+OVERDUE = 15.0
+"""Seconds past its time limit after which a task should long have been stopped."""
+SKEW = 30.0
+"""Seconds two clocks may differ: from here on, tasks with `expires` are dropped unseen."""
+
+
+@check("celery.pool", needs=["celery.workers"], timeout=8.0)
+def pool(ctx: Context) -> Iterator[Finding]:
+    """Every worker's pool executes what the worker receives.
+
+    Cause: the pool's processes are stopped, hang before they report for duty, or are killed and replaced in a loop
+    (slow imports or network calls at start, `worker_proc_alive_timeout`), while the main process goes on answering.
+
+    Shows as: `inspect ping` OK, the queue empty, `inspect active` empty, tasks reserved and never started.
+
+    Fix: `kill -CONT` the children or restart the worker; then look for what the children wait for (py-spy dump).
+    """
+    still = ctx.watch.still("pool")
+    for node in ctx.fleet.nodes:
+        children = [ctx.pools[pid] for pid in node.processes if pid in ctx.pools and pid != node.pid]
+        if stopped := [child.pid for child in children if child.stopped]:
+            yield _stopped(node, stopped)
+        elif node.name in still:
+            yield _stalled(ctx, node, children)
+        if node.pool == "prefork" and sys.platform == "win32" and node.pid in ctx.pools:
+            yield fail(
+                "the prefork pool does not work on Windows, which has no fork",
+                hint="start it with --pool=solo or --pool=threads",
+                subject=safe(node.name),
+            )
+
+
+def _stopped(node: Node, pids: list[int]) -> Finding:
+    share = "all" if len(pids) == len(node.processes) else f"{len(pids)} of {len(node.processes)}"
+    return fail(
+        f"{share} pool processes of {safe(node.name)} are stopped: it answers and receives, and nothing runs there",
+        hint=f"kill -CONT {' '.join(map(str, pids))}",
+        subject=safe(node.name),
+        stopped=pids,
+        reserved=len(node.reserved),
+    )
+
+
+def _stalled(ctx: Context, node: Node, children: list[Process]) -> Finding:
+    """Tasks in hand, none running, nothing started between two looks."""
+    held, seconds = count(len(node.waiting), "task"), ctx.watch.seconds
+    if node.young:
+        return info(f"{safe(node.name)} came up {ago(node.uptime or 0)} ago and has not started its {held} yet")
+    later = next((n for n in ctx.watch.last.fleet.nodes if n.name == node.name), node)
+    replaced = len(set(node.processes) - set(later.processes))
+    young = [child for child in children if node.uptime and child.age < min(10.0, node.uptime / 2)]
+    spiral = replaced > 0 or (children and len(young) == len(children))
+    return fail(
+        f"{safe(node.name)} holds {held} and starts none"
+        + (": its pool processes are killed and replaced before they can work" if spiral else "")
+        + f" (nothing moved in {seconds:.1f} s)",
+        hint="raise worker_proc_alive_timeout, make imports faster; its log says 'Timed out waiting for UP message'"
+        if spiral
+        else f"py-spy dump --pid {(node.processes or (node.pid,))[0]}   # what does its pool wait for? Then restart it",
+        subject=safe(node.name),
+        reserved=[request.id for request in node.waiting][:10],
+        processes=list(later.processes),
+        replaced=replaced,
+        total=node.started,
+    )
+
+
+@check("celery.consuming", needs=["celery.workers"], timeout=8.0)
+def consuming(ctx: Context) -> Iterator[Finding]:
+    """Every worker takes messages from the queues it says it consumes.
+
+    Cause: after a lost connection to Redis some Celery versions answer remote control again and never read from their
+    queues again (celery#8030), or come back without any queue; or somebody sent `cancel_consumer`.
+
+    Shows as: `inspect ping` OK, the queue grows, the worker is idle.
+
+    Fix: restart the worker; upgrade Celery; probe consumption, not ping.
+    """
+    for node in ctx.fleet.nodes:
+        if not node.queues and not node.young:
+            yield fail(
+                f"{safe(node.name)} answers and consumes no queue at all",
+                hint=f"restart it, or: celery -A APP control add_consumer QUEUE -d {safe(node.name)}",
+                subject=safe(node.name),
+            )
+    for queue in sorted(ctx.watch.still("queue")):
+        yield _not_taken(ctx, queue)
+
+
+def _not_taken(ctx: Context, queue: str) -> Finding:
+    free = [node for node in ctx.watch.last.fleet.consumers(queue) if has_room(node)]
+    depth = ctx.watch.last.depths.depth(queue)
+    if any(node.young for node in free):
+        return info(f"{count(depth, 'message')} waiting; the worker has just come up", subject=f"queue {safe(queue)}")
+    blocked = sum(client.blocked for client in ctx.watch.last.fleet.consuming)
+    return fail(
+        f"{listed(node.name for node in free)} consumes {safe(queue)} and takes none of its {count(depth, 'message')} "
+        f"({blocked} connections waiting in BRPOP, nothing moved in {ctx.watch.seconds:.1f} s)",
+        hint="restart the worker; if it happens after every Redis restart, upgrade celery and kombu",
+        subject=f"queue {safe(queue)}",
+        depth=depth,
+        blocked=blocked,
+    )
+
+
+@check("celery.stuck", needs=["celery.workers"])
+def stuck(ctx: Context) -> Iterator[Finding]:
+    """No task runs far beyond its time limit.
+
+    Cause: calls without a timeout in a pool that enforces no limits (solo, threads, gevent), or a pool process that
+    does not react to signals.
+
+    Shows as: slots that never come free, `inspect active` with an old `time_start`.
+
+    Fix: give network calls a timeout; use prefork where limits must hold.
+    """
+    now = ctx.fleet.taken
+    for node in ctx.fleet.nodes:
+        for request in node.active:
+            limit = limit_of(node, request)
+            if limit and request.started and now and now - request.started > limit + OVERDUE:
+                yield fail(
+                    f"{safe(request.name)} has run for {ago(now - request.started)}, its limit is {ago(limit)}",
+                    hint=f"celery -A APP control terminate KILL {safe(request.id)}"
+                    if node.pool == "prefork"
+                    else f"restart {safe(node.name)}: the {node.pool} pool enforces no time limit",
+                    subject=f"{safe(node.name)} task {safe(request.id)}",
+                    seconds=round(now - request.started),
+                    limit=limit,
+                    pool=node.pool,
+                )
+
+
+def limit_of(node: Node, request: Request) -> float | None:
+    """The hard time limit of a running task in seconds: the task's own, else the pool's."""
+    own = node.registered.get(request.name, {}).get("time_limit", "")
+    if own.replace(".", "", 1).isdigit():
+        return float(own)
+    return node.timeouts[1] if len(node.timeouts) > 1 and node.timeouts[1] else None
+
+
+@check("celery.limits", needs=["celery.workers"])
+def limits(ctx: Context) -> Iterator[Finding]:
+    """Time limits are enforced where they are set.
+
+    Cause: the limits need prefork (the main process signals its children); solo, threads, gevent and eventlet ignore
+    them without a word.
+
+    Shows as: a task with `time_limit=60` that runs for an hour.
+
+    Fix: prefork for these queues, or a timeout inside the task.
+    """
+    for node in ctx.fleet.nodes:
+        limited = [name for name, task in node.registered.items() if task.keys() & {"time_limit", "soft_time_limit"}]
+        if node.pool in {"solo", "threads", "gevent", "eventlet"} and limited:
+            yield warn(
+                f"the {node.pool} pool of {safe(node.name)} ignores the time limits of {count(len(limited), 'task')}: "
+                f"{listed(limited, 3)}",
+                hint="run these queues with --pool=prefork, or bound the work inside the task",
+                subject=safe(node.name),
+                tasks=limited[:20],
+            )
+
+
+@check("celery.clock", needs=["celery.workers"])
+def clock(ctx: Context) -> Iterator[Finding]:
+    """The workers' clocks agree with Redis's.
+
+    Cause: no time synchronisation on a host, or a virtual machine that was suspended.
+
+    Shows as: tasks with `expires` are dropped at once, ETA tasks run early or late, "Substantial drift" in the log.
+
+    Fix: chrony or systemd-timesyncd on every host.
+    """
+    now, latest = ctx.depths.taken, ctx.depths.unacked.latest
+    if now and latest is not None and latest - now > SKEW:
+        yield fail(
+            f"a worker's clock is {ago(latest - now)} ahead of Redis's: it delivered a message in the future",
+            hint="timedatectl set-ntp true   # on the workers' hosts",
+            subject="clock",
+            seconds=round(latest - now),
+        )
+    for node in ctx.fleet.nodes:
+        ahead = max((r.started - now for r in node.active if r.started and now), default=0.0)
+        if ahead > SKEW:
+            yield fail(
+                f"the clock of {safe(node.name)} is {ago(ahead)} ahead of Redis's",
+                hint="timedatectl set-ntp true   # on the worker's host",
+                subject=safe(node.name),
+                seconds=round(ahead),
+            )

@@ -1,0 +1,181 @@
+"""Does everything that is sent reach somebody who takes it?"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterator
+
+from intelli_checks.context import Context
+from intelli_checks.families.wording import ago, count, listed, start_command
+from intelli_checks.model import Finding, fail, info, warn
+from intelli_checks.probes.queues import Queue, declared
+from intelli_checks.probes.workers import accepted_content
+from intelli_checks.registry import check
+from intelli_checks.text import safe
+
+MANY = 100
+STORM_SAMPLE, STORM_RETRIES = 20, 3
+
+
+@check("celery.queues", needs=["celery.workers"], timeout=8.0)
+def queues(ctx: Context) -> Iterator[Finding]:
+    """Every queue that is sent to is consumed.
+
+    Cause: no worker was started with `-Q` for it, a typo in `-Q` or in a route, or tasks without a route that pile up
+    in the default queue.
+
+    Shows as: jobs of one kind stay PENDING, everything else works, `inspect ping` is OK; Celery accepts a message for a
+    queue nobody consumes without a word.
+
+    Fix: start a worker for it, or correct the route.
+    """
+    if not ctx.fleet.nodes:
+        yield info("no worker tells what it consumes")
+        return
+    lonely = ctx.watch.still("unconsumed")
+    for name in sorted(lonely):
+        yield _unconsumed(ctx, name)
+    used = declared(ctx.project) | {ctx.layout.default_queue}
+    for name in sorted(ctx.fleet.queues - used if ctx.project else ()):
+        if not any(name in difflib.get_close_matches(other, [name], cutoff=0.8) for other in lonely):
+            yield _unknown(ctx, name)
+
+
+def _unconsumed(ctx: Context, name: str) -> Finding:
+    queue = ctx.depths.queues.get(name, Queue(name))
+    typo = difflib.get_close_matches(name, ctx.fleet.queues - declared(ctx.project), n=1, cutoff=0.8)
+    routed = [task.name for task in ctx.project.tasks if task.queue == name] if ctx.project else []
+    waiting = f"{count(queue.depth, 'message')} waiting" if queue.depth else "nothing waiting yet"
+    message = f"no worker consumes {safe(name)}: {waiting}"
+    if typo:
+        message += (
+            f"; {listed(n.name for n in ctx.fleet.consumers(typo[0]))} consumes {safe(typo[0])}, which nobody sends to"
+        )
+    elif routed:
+        message += f"; {listed(routed, 3)} go there"
+    facts = {"depth": queue.depth, "tasks": routed[:20], "priorities": dict(queue.depths)}
+    subject = f"queue {safe(name)}"
+    if ctx.fleet.silent or ctx.fleet.unexplained:
+        return warn(f"{message}. A worker that did not answer may consume it", hint="intelli-ops check celery.silent",
+                    subject=subject, **facts)  # fmt: skip
+    if not _ours(ctx, queue):
+        return warn(
+            message, hint=f"whose messages are these? redis-cli LINDEX {safe(name)} -1", subject=subject, **facts
+        )
+    return fail(message, hint=start_command(ctx, [name]), subject=subject, **facts)
+
+
+def _ours(ctx: Context, queue: Queue) -> bool:
+    """Whether its messages are this application's: it names the queue, or knows the tasks in it."""
+    if ctx.project is None:
+        return any(message.task for message in queue.tail)
+    names = {task.name for task in ctx.project.tasks}
+    return queue.name in declared(ctx.project) or any(message.task in names for message in queue.tail)
+
+
+def _unknown(ctx: Context, name: str) -> Finding:
+    return warn(
+        f"{listed(n.name for n in ctx.fleet.consumers(name))} consumes {safe(name)}, which the project never sends to",
+        hint="a typo in -Q, or another application's queue; task_create_missing_queues = False makes Celery refuse it",
+        subject=f"queue {safe(name)}",
+    )
+
+
+@check("celery.backlog", needs=["celery.consuming", "celery.queues"], timeout=8.0)
+def backlog(ctx: Context) -> Iterator[Finding]:
+    """The queues drain.
+
+    Cause: more work arrives than the workers can do; nothing is broken.
+
+    Shows as: waiting times rise.
+
+    Fix: more concurrency or more workers for this queue; separate slow tasks from fast ones.
+    """
+    for name, queue in ctx.depths.waiting.items():
+        consumers = ctx.fleet.consumers(name)
+        if not consumers:
+            continue
+        later = ctx.watch.last.depths.depth(name)
+        slots = sum(node.concurrency for node in consumers)
+        oldest = min((m.sent_at for m in queue.tail if m.sent_at), default=None)
+        age = f", the oldest for {ago(ctx.depths.taken - oldest)}" if oldest and ctx.depths.taken else ""
+        levels = f" on {len(queue.depths)} priority levels" if len(queue.depths) > 1 else ""
+        message = f"{count(queue.depth, 'message')} waiting{levels}{age}; {count(slots, 'slot')} at work"
+        facts = {"depth": queue.depth, "slots": slots, "priorities": dict(queue.depths)}
+        if later > queue.depth and queue.depth > max(MANY, 10 * slots):
+            yield warn(f"{message}, and growing", hint=f"add a worker: {start_command(ctx, [name])}",
+                       subject=f"queue {safe(name)}", **facts)  # fmt: skip
+        else:
+            yield info(message, subject=f"queue {safe(name)}", **facts)
+
+
+@check("celery.poison", needs=["celery.workers"])
+def poison(ctx: Context) -> Iterator[Finding]:
+    """Every waiting message can be decoded by its worker.
+
+    Cause: something other than Celery writes to the key, a producer uses a serializer the workers refuse
+    (`accept_content`), or a body is damaged.
+
+    Shows as: bytes that are not JSON end the worker process that takes them; a refused or undecodable body loses the
+    task, which stays PENDING.
+
+    Fix: find the writer; align `task_serializer` with `accept_content`; remove the message.
+    """
+    ours = declared(ctx.project) | ctx.fleet.queues | {ctx.layout.default_queue}
+    for name, queue in ctx.depths.queues.items():
+        if name not in ours:
+            continue
+        subject = f"queue {safe(name)}"
+        if queue.wrong_type.startswith("WRONGTYPE"):
+            yield fail(
+                f"the key {safe(name)} is not a list, so nothing can be queued there",
+                hint=f"redis-cli TYPE {safe(name)}   # rename the queue or the other program's key",
+                subject=subject,
+            )
+        bad = [message for message in queue.tail if message.fault]
+        if bad:
+            kills = bad[0].fault.startswith(("not ", "no "))
+            yield fail(
+                f"{count(len(bad), 'message')} no worker can decode ({safe(bad[0].fault)})"
+                + (": taking one ends a worker's process" if kills else ": its task will be lost"),
+                hint=f"redis-cli LINDEX {safe(name)} -1   # see what it is and who writes it; LREM removes it",
+                subject=subject,
+                messages=len(bad),
+            )
+        yield from _refused(ctx, queue)
+
+
+def _refused(ctx: Context, queue: Queue) -> Iterator[Finding]:
+    """Messages in a serializer none of the queue's consumers accepts."""
+    accepted = accepted_content(ctx.fleet, queue.name, ctx.project)
+    types = Counter(m.content_type for m in queue.tail if m.content_type and m.content_type not in accepted)
+    for content_type, times in types.items():
+        yield fail(
+            f"{count(times, 'message')} of type {safe(content_type)}, which the workers refuse and drop",
+            hint=f"add it to accept_content, or set task_serializer to one of: {', '.join(sorted(accepted))}",
+            subject=f"queue {safe(queue.name)}",
+            accepted=sorted(accepted),
+        )
+
+
+@check("celery.retries", needs=["celery.workers"])
+def retries(ctx: Context) -> Iterator[Finding]:
+    """The queues are not filled by retries.
+
+    Cause: `autoretry_for` without backoff or a limit, against something that keeps failing.
+
+    Shows as: the same tasks over and over, `retries` high in their headers.
+
+    Fix: `retry_backoff=True`, `max_retries`.
+    """
+    for name, queue in ctx.depths.queues.items():
+        again = [message for message in queue.tail if message.retries >= STORM_RETRIES]
+        if len(queue.tail) >= STORM_SAMPLE and 2 * len(again) > len(queue.tail):
+            worst = Counter(message.task for message in again).most_common(1)[0][0]
+            yield warn(
+                f"{len(again)} of the next {len(queue.tail)} messages are retries, most of {safe(worst)}",
+                hint=f"give {safe(worst)} retry_backoff=True and max_retries",
+                subject=f"queue {safe(name)}",
+                task=worst,
+            )

@@ -1,0 +1,157 @@
+"""Does what a task returns come back?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from intelli_checks.context import Context
+from intelli_checks.dsn import Dsn
+from intelli_checks.families.wording import count, listed
+from intelli_checks.model import Finding, Skip, fail, info, warn
+from intelli_checks.probes.workers import Node
+from intelli_checks.registry import check
+from intelli_checks.text import safe
+
+MANY = 10
+"""Results that never expire before anybody is told."""
+
+
+@check("celery.results", needs=["celery.workers", "celery.canary"], timeout=8.0)
+def results(ctx: Context) -> Iterator[Finding]:
+    """Results are written where the project reads them.
+
+    Cause: worker and web have different result backends, often only another database number.
+
+    Shows as: the state stays PENDING in every process but the one that sent the task, which learns of the result over
+    pub/sub, and pub/sub knows no database numbers: a smoke test inside one process passes.
+
+    Fix: the same `CELERY_RESULT_BACKEND` everywhere.
+    """
+    if ctx.project and ctx.project.results is None:
+        raise Skip("results are disabled")
+    elsewhere = [node for node in ctx.fleet.nodes if ctx.project and _differs(node, ctx.project.results)]
+    for node in elsewhere:
+        where = Dsn(str(node.conf["result_backend"]))
+        yield fail(
+            f"{safe(node.name)} writes results to {where}, the project reads "
+            f"{ctx.project.results if ctx.project else ''}",
+            hint="give the worker the project's CELERY_RESULT_BACKEND",
+            subject=safe(node.name),
+        )
+    if elsewhere or ctx.result_store is None:
+        return
+    for bird in ctx.canaries:
+        if bird.outcome == "executed" and not bird.result and not _ignored(ctx, bird.workers):
+            yield fail(
+                f"a task was executed and its result is not at {ctx.result_store.dsn}",
+                hint=f"compare the result_backend of {listed(bird.workers)} with the project's",
+                subject=f"queue {safe(bird.queue)}",
+            )
+
+
+def _differs(node: Node, expected: Dsn | None) -> bool:
+    """Whether a worker's result backend is another Redis database than the project's."""
+    told = node.conf.get("result_backend")
+    if not told or expected is None or not expected.is_redis:
+        return False
+    return _place(Dsn(str(told))) != _place(expected)
+
+
+def _place(dsn: Dsn) -> tuple[Any, ...]:
+    host = "127.0.0.1" if dsn.host == "localhost" else dsn.host
+    return dsn.transport, dsn.unix_path or (host, dsn.port), dsn.database
+
+
+def _ignored(ctx: Context, names: tuple[str, ...]) -> bool:
+    """Whether these workers store no results by configuration."""
+    here = bool(ctx.project and ctx.project.conf.get("task_ignore_result"))
+    return here or any(node.conf.get("task_ignore_result") for node in ctx.fleet.nodes if node.name in names)
+
+
+@check("celery.expiry", needs=["celery.workers"])
+def expiry(ctx: Context) -> Iterator[Finding]:
+    """Stored results expire.
+
+    Cause: `result_expires` is None or 0.
+
+    Shows as: Redis's memory grows with every task that ever ran.
+
+    Fix: `CELERY_RESULT_EXPIRES = 3600`; delete the old ones.
+    """
+    seen = ctx.result_sample
+    if seen.eternal >= MANY or (seen.eternal and seen.eternal == seen.looked_at):
+        yield warn(
+            f"{seen.eternal} of {count(seen.looked_at, 'result')} looked at never expire",
+            hint="CELERY_RESULT_EXPIRES = 3600",
+            subject="results",
+            eternal=seen.eternal,
+        )
+
+
+@check("celery.json", needs=["celery.workers"])
+def json_results(ctx: Context) -> Iterator[Finding]:
+    """Stored results are JSON that everybody can read.
+
+    Cause: a task returned NaN or Infinity; Python writes them into JSON, where they do not exist.
+
+    Shows as: `JSON.parse` fails in the browser.
+
+    Fix: replace them by None before returning.
+    """
+    if bad := ctx.result_sample.not_json:
+        yield warn(
+            f"{count(len(bad), 'result')} holds NaN or Infinity: {listed(bad, 2)}",
+            hint="return None instead: math.isfinite(x)",
+            subject="results",
+            ids=list(bad)[:20],
+        )
+
+
+@check("celery.lost", needs=["celery.workers"], timeout=8.0)
+def lost(ctx: Context) -> Iterator[Finding]:
+    """Every task that says STARTED is running somewhere.
+
+    Cause: its worker was killed (a deploy without a grace period, out of memory) after it had acknowledged the message
+    early, as Celery does by default: nothing will run the task again.
+
+    Shows as: RUNNING for ever.
+
+    Fix: re-enqueue them; `acks_late=True` with tasks that may run twice.
+    """
+    ids = ctx.lost_tasks
+    if ids:
+        nodes = sorted({ctx.result_sample.started.get(id_, "") for id_ in ids} - {""})
+        yield fail(
+            f"{count(len(ids), 'task')} began on {listed(nodes) or 'a worker'} and is in nobody's hands any more",
+            hint="enqueue again what they were doing; acks_late=True keeps this from happening",
+            subject=f"task {safe(ids[0])}",
+            ids=list(ids)[:20],
+        )
+
+
+@check("celery.chords", needs=["celery.queues"], timeout=8.0)
+def chords(ctx: Context) -> Iterator[Finding]:
+    """Every chord that waits has tasks that are still to finish.
+
+    Cause: a task of its header was lost, or sits in a queue nobody consumes.
+
+    Shows as: the callback never runs and nothing says why.
+
+    Fix: find the lost task; give header tasks a time limit and retries.
+    """
+    waiting = ctx.result_sample.chords
+    last = ctx.watch.last
+    at_work = bool(last.fleet.held or last.depths.waiting or last.depths.unacked.count) or not last.fleet.accounted
+    for chord in waiting:
+        message = f"chord {safe(chord.id)} has {chord.done} of {chord.size} results"
+        if at_work:
+            yield info(message)
+        else:
+            yield fail(
+                f"{message}, and nothing is waiting or running that could complete it",
+                hint=f"enqueue its missing tasks; to give up: redis-cli DEL celery-taskset-meta-{safe(chord.id)}.j",
+                subject=f"chord {safe(chord.id)}",
+                done=chord.done,
+                size=chord.size,
+            )

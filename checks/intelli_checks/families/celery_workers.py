@@ -1,0 +1,244 @@
+"""Is somebody there to do the work, and is everybody who is there all right?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from intelli_checks.context import Context
+from intelli_checks.families.wording import count, listed, start_command
+from intelli_checks.model import Finding, Stage, fail, info, warn
+from intelli_checks.probes.absence import Elsewhere
+from intelli_checks.probes.processes import Process
+from intelli_checks.registry import check
+from intelli_checks.text import safe
+
+STARTING = 15.0
+"""Seconds a worker is given to come up before its absence means something."""
+IDLE_IN = frozenset({"", "do_epoll_wait", "ep_poll"})
+"""Where the kernel holds the main process of a worker that waits for work."""
+
+
+@check("celery.workers", needs=["redis.broker"], timeout=8.0)
+def workers(ctx: Context) -> Iterator[Finding]:
+    """A worker takes tasks from this broker.
+
+    Cause: no worker was started, it died, it was stopped, or it looks at another database, key prefix or Redis than the
+    project does. Tasks are accepted without an error all the same and stay PENDING.
+
+    Shows as: `celery inspect ping` says "No nodes replied", which it also says for a busy solo worker.
+
+    Fix: start a worker with the same settings as the web process; the finding says which of the causes it is.
+    """
+    fleet = ctx.fleet
+    if fleet.nodes:
+        names = listed(node.name for node in fleet.nodes)
+        yield info(f"{count(len(fleet.nodes), 'worker')}: {names}", workers=len(fleet.nodes))
+    elif fleet.silent:
+        yield from silent_findings(ctx)
+    else:
+        yield from _nobody(ctx)
+
+
+def _nobody(ctx: Context) -> Iterator[Finding]:
+    absence, fleet = ctx.absence, ctx.fleet
+    known = {task.name for task in ctx.project.tasks} if ctx.project else set()
+    if related := [place for place in absence.elsewhere if _ours(place, known)]:
+        yield from (_misplaced(ctx, place) for place in related)
+    elif fleet.consuming:
+        yield from _deaf(ctx, [process for process in absence.local if _connected(process, ctx)])
+    elif ours := [process for process in absence.local if _belongs(process, ctx)]:
+        yield from (_local(ctx, process) for process in ours)
+    else:
+        yield fail(
+            "no worker listens on this broker",
+            hint=start_command(ctx),
+            subject=str(ctx.layout.dsn),
+            last_seen=list(fleet.bound),
+            beat=list(fleet.others),
+        )
+
+
+def _connected(process: Process, ctx: Context) -> bool:
+    """Whether one of the broker's connections ends in this process."""
+    ports = {client.address.rpartition(":")[2] for client in ctx.fleet.clients or ()}
+    return any(str(port) in ports for port in process.ports)
+
+
+def _belongs(process: Process, ctx: Context) -> bool:
+    """Whether a local worker process is this project's: it talks to this Redis, or runs in the project's directory."""
+    here = {str(ctx.target.directory.resolve()), ctx.project.project} if ctx.project else set()
+    return _connected(process, ctx) or process.directory in here
+
+
+def _ours(place: Elsewhere, known: set[str]) -> bool:
+    """Whether workers found elsewhere are this project's: they register its tasks, or nothing is known about either."""
+    registered = {task for node in place.fleet.nodes for task in node.registered}
+    return bool(known & registered) or not known or not registered
+
+
+def _misplaced(ctx: Context, place: Elsewhere) -> Finding:
+    names = listed(node.name for node in place.fleet.nodes) or count(place.fleet.silent, "worker")
+    if place.kind == "database":
+        return fail(
+            f"the workers are on database {place.value} of this Redis, the project sends to "
+            f"{ctx.layout.dsn.database}: {names}",
+            hint=f"give both the same CELERY_BROKER_URL: {ctx.layout.dsn} here, .../{place.value} at the worker",
+            subject=str(ctx.layout.dsn),
+            database=int(place.value),
+            workers=[node.name for node in place.fleet.nodes],
+        )
+    return fail(
+        f"the workers use the key prefix {place.value!r}, the project {ctx.layout.prefix!r}: {names}",
+        hint="set the same global_keyprefix in CELERY_BROKER_TRANSPORT_OPTIONS of both",
+        subject=str(ctx.layout.dsn),
+        prefix=place.value,
+        workers=[node.name for node in place.fleet.nodes],
+    )
+
+
+def _deaf(ctx: Context, local: Sequence[Process]) -> Iterator[Finding]:
+    """Somebody consumes and nobody listens: remote control is off, or the workers are shutting down."""
+    for process in local:
+        if process.stopped:
+            yield _stopped(process)
+            return
+    consuming = ctx.fleet.consuming
+    if any(client.blocked or client.idle <= 2 for client in consuming):
+        yield info(
+            f"{count(len(consuming), 'worker')} consuming, with remote control off (worker_enable_remote_control)",
+            consuming=len(consuming),
+        )
+        return
+    yield warn(
+        f"{count(len(consuming), 'worker')} holds its connection, listens to nobody and has taken nothing for "
+        f"{min(client.idle for client in consuming)} s: shutting down, or full with remote control off",
+        hint="look at the worker's log for 'Warm shutdown'; then: intelli-ops check celery.workers --wait 60",
+        idle=min(client.idle for client in consuming),
+    )
+
+
+def _local(ctx: Context, process: Process) -> Finding:
+    """A worker process on this machine that has no consuming connection to this broker."""
+    if process.stopped:
+        return _stopped(process)
+    if process.age < STARTING:
+        return warn(
+            f"worker process {process.pid} was started {process.age:.0f} s ago and is not ready yet",
+            hint="intelli-ops check celery.workers --wait 30",
+            subject=f"pid {process.pid}",
+        )
+    return fail(
+        f"no worker listens on this broker; the project's worker process {process.pid} takes its tasks from elsewhere",
+        hint=f"compare its CELERY_BROKER_URL with {ctx.layout.dsn}",
+        subject=f"pid {process.pid}",
+        command=process.command,
+    )
+
+
+def _stopped(process: Process) -> Finding:
+    return fail(
+        f"worker process {process.pid} is stopped (state {process.status}): it exists and does nothing",
+        hint=f"kill -CONT {process.pid}   # killing it instead loses what it was about to read",
+        subject=f"pid {process.pid}",
+        pid=process.pid,
+        command=process.command,
+    )
+
+
+@check("celery.silent", needs=["celery.workers"], timeout=8.0)
+def silent(ctx: Context) -> Iterator[Finding]:
+    """Every worker that listens also answers.
+
+    Cause: its main process is stopped (SIGSTOP, a frozen container), it hangs in a read on a dead connection
+    (half-open: no `socket_timeout`), or it is a solo worker in the middle of a task, which is healthy: solo answers
+    between tasks.
+
+    Shows as: fewer answers than listeners. The queue of a frozen worker grows, and the message it was about to read is
+    in no Redis key any more.
+
+    Fix: `kill -CONT`, or restart it; set `socket_timeout` and `socket_keepalive` in `broker_transport_options`.
+    """
+    if ctx.fleet.nodes:
+        yield from silent_findings(ctx)
+
+
+def silent_findings(ctx: Context) -> Iterator[Finding]:
+    """Judge each listener that did not answer, by its process where it runs here."""
+    fleet = ctx.fleet
+    if not fleet.silent:
+        return
+    suspects = silent_processes(ctx)
+    for process in suspects[: fleet.silent]:
+        yield _silent_process(ctx, process)
+    rest = fleet.silent - len(suspects[: fleet.silent])
+    if rest > 0:
+        idle = max((client.idle for client in fleet.consuming if not client.blocked), default=0)
+        yield warn(
+            f"{count(rest, 'node')} listens and does not answer; its last sign was {idle} s ago. "
+            "A solo worker in a task looks like this, a frozen one too",
+            hint="look at the worker itself: its log, its process state; then repeat",
+            subject=listed(fleet.bound),
+            idle=idle,
+        )
+
+
+def silent_processes(ctx: Context) -> list[Process]:
+    """Local worker processes that are connected to this broker and did not answer, stopped ones first."""
+    answered = {node.pid for node in ctx.fleet.nodes}
+    found = [process for process in ctx.absence.local if process.pid not in answered and _connected(process, ctx)]
+    return sorted(found, key=lambda process: not process.stopped)
+
+
+def _silent_process(ctx: Context, process: Process) -> Finding:
+    subject = f"pid {process.pid}"
+    if process.stopped:
+        return _stopped(process)
+    if pool_of(process, ctx) == "solo":
+        return info(
+            f"worker process {process.pid} runs a task in the solo pool, which answers between tasks", subject=subject
+        )
+    if process.age < STARTING:
+        return info(f"worker process {process.pid} was started {process.age:.0f} s ago", subject=subject)
+    if not ctx.watch.still("silent"):
+        return info(f"worker process {process.pid} was slow to answer", subject=subject)
+    return fail(
+        f"worker process {process.pid} is alive and does not answer: its event loop hangs"
+        + (f" in {process.waits_in}" if process.waits_in not in IDLE_IN else ""),
+        hint="restart it, and set CELERY_BROKER_TRANSPORT_OPTIONS = {'socket_timeout': 10, 'socket_keepalive': True}: "
+        "without them a half-open connection freezes a worker for good",
+        subject=subject,
+        command=process.command,
+        waits_in=process.waits_in,
+    )
+
+
+def pool_of(process: Process, ctx: Context) -> str:
+    """The pool a worker's command line or the project asks for."""
+    words = process.command.replace("=", " ").split()
+    for flag in ("-P", "--pool"):
+        if flag in words[:-1]:
+            return words[words.index(flag) + 1]
+    if attached := next((word[2:] for word in words if word.startswith("-P") and len(word) > 2), ""):
+        return attached
+    configured = str(ctx.project.conf.get("worker_pool") or "") if ctx.project else ""
+    return "prefork" if process.children else configured or "prefork"
+
+
+@check("celery.nodenames", needs=["celery.workers"], stage=Stage.READY)
+def nodenames(ctx: Context) -> Iterator[Finding]:
+    """Every worker has a name of its own.
+
+    Cause: two workers started with the same `-n`, or without one on the same host.
+
+    Shows as: `celery inspect` merges them into one; remote control acts on both; autoscaling miscounts.
+
+    Fix: `-n worker1@%h`, `-n worker2@%h`.
+    """
+    for name in ctx.fleet.duplicates:
+        pids = [node.pid for node in ctx.fleet.nodes if node.name == name]
+        yield fail(
+            f"{len(pids)} workers are called {safe(name)} (pids {', '.join(map(str, pids))})",
+            hint="start each with its own name: celery -A APP worker -n NAME@%h",
+            subject=safe(name),
+            pids=pids,
+        )

@@ -1,0 +1,36 @@
+"""Words the checks of one system share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from intelli_checks.context import Context
+from intelli_checks.probes.queues import expected
+from intelli_checks.text import safe
+
+
+def start_command(ctx: Context, queues: Iterable[str] | None = None) -> str:
+    """How to start a worker for this project, on `queues` or on all it routes to."""
+    app = (ctx.project.celery_app if ctx.project else None) or ctx.target.app or "APP"
+    names = ",".join(safe(queue) for queue in sorted(expected(ctx.project) if queues is None else queues))
+    return f"celery -A {app} worker -l info" + (f" -Q {names}" if names else "")
+
+
+def count(number: int, noun: str) -> str:
+    """`1 worker`, `2 workers`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(names: Iterable[str], limit: int = 8) -> str:
+    """Names from outside, fit for a sentence."""
+    told = [safe(name) for name in names]
+    more = f" and {len(told) - limit} more" if len(told) > limit else ""
+    return ", ".join(told[:limit]) + more
+
+
+def ago(seconds: float) -> str:
+    """A duration as people say it."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"

@@ -1,0 +1,68 @@
+"""Where the workers are when nobody answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from intelli_checks.probes import processes, workers
+from intelli_checks.probes.keyspace import BINDING, Keyspace
+from intelli_checks.probes.layout import Layout
+from intelli_checks.probes.processes import Process
+from intelli_checks.probes.resp import Connection, DialError, ReplyError
+from intelli_checks.probes.workers import WorkerFleet
+
+ALTERNATIVES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Workers found under another name on the same Redis."""
+
+    kind: str
+    """`database` or `prefix`."""
+    value: str
+    fleet: WorkerFleet
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """Everything that can be known about workers that do not answer."""
+
+    elsewhere: tuple[Elsewhere, ...] = ()
+    local: tuple[Process, ...] = ()
+    """Celery worker processes on this machine, answering or not."""
+
+
+def other_mailboxes(layout: Layout, keyspace: Keyspace) -> Iterator[Layout]:
+    """The same queues under other control channels: what the project's transport options may have renamed."""
+    for fanout in ("/{db}.", ""):
+        if fanout != layout.fanout:
+            yield replace(layout, fanout=fanout)
+    for key in keyspace.bindings:
+        exchange = key.removeprefix(layout.key(BINDING.removesuffix(".")) + ".")
+        if exchange.endswith(".pidbox") and not exchange.startswith("reply.") and exchange != layout.mailbox:
+            yield replace(layout, control_exchange=exchange.removesuffix(".pidbox"))
+
+
+def elsewhere(layout: Layout, fleet: WorkerFleet, keyspace: Keyspace, timeout: float) -> tuple[Elsewhere, ...]:
+    """Ask under every other key prefix and on every other database that has consumers."""
+    databases = sorted({c.database for c in fleet.clients or () if c.consumes and c.database != layout.dsn.database})
+    prefixes = sorted((keyspace.prefixes | {""}) - {layout.prefix})
+    places = [("database", str(number), replace(layout, dsn=layout.dsn.on_database(number))) for number in databases]
+    places += [("prefix", prefix, replace(layout, prefix=prefix)) for prefix in prefixes]
+    found = []
+    for kind, value, place in places[:ALTERNATIVES]:
+        try:
+            with Connection.open(place.dsn, timeout, database=place.dsn.database, tls=place.tls) as connection:
+                there = workers.gather(connection, place, timeout / 2)
+        except (DialError, ReplyError):
+            continue
+        if there.nodes or there.silent:
+            found.append(Elsewhere(kind, value, there))
+    return tuple(found)
+
+
+def gather(layout: Layout, fleet: WorkerFleet, keyspace: Keyspace, timeout: float) -> Absence:
+    """Look in the other places of this Redis and at this machine's processes."""
+    return Absence(elsewhere(layout, fleet, keyspace, timeout), processes.celery("worker"))

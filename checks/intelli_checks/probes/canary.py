@@ -1,0 +1,250 @@
+"""One harmless task through every consumed queue: the only proof that a queue is taken *and* executed.
+
+Every Celery worker registers `celery.accumulate(value, index=0)`, which returns its argument; nothing of ours has to be
+installed there. A canary expires by itself, is taken back when nobody took it, and its result is deleted.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from intelli_checks.probes import pidbox
+from intelli_checks.probes.broker import opened
+from intelli_checks.probes.layout import Layout
+from intelli_checks.probes.queues import QueueDepths
+from intelli_checks.probes.resp import Connection, DialError
+from intelli_checks.probes.results import ResultStore
+from intelli_checks.probes.survey import Survey
+from intelli_checks.probes.workers import WorkerFleet, accepted_content
+
+TASK = "celery.accumulate"
+EXPIRES = 60.0
+"""Seconds a canary stays valid on the worker's clock."""
+POLL = 0.01
+RESULT_DELAY = 1.0
+"""Seconds a result may come after its task was counted."""
+ASK_AGAIN = 0.25
+"""Seconds between two rounds to the workers, for canaries whose result cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """What became of one queue's canary."""
+
+    queue: str
+    outcome: str
+    """`executed`, `expired` (its worker's clock is ahead), `taken` and not executed, `waiting`, or `unsent`."""
+    seconds: float = 0.0
+    """From sending to its result, or to giving up."""
+    reason: str = ""
+    """Why it was not sent."""
+    result: bool = False
+    """Whether its result was found where the project looks for results."""
+    done_at: float | None = None
+    """When the worker says it was done, in seconds since the epoch on the worker's clock."""
+    sent_at: float = 0.0
+    """Redis's clock when it was sent."""
+    workers: tuple[str, ...] = ()
+    """Who consumes this queue."""
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A canary on its way."""
+
+    queue: str
+    key: str
+    payload: str
+    id: str
+    workers: tuple[str, ...]
+    started: float | None = None
+    """When its worker counted it as started, on our monotonic clock."""
+    landed: Canary | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What has to be known before a canary is released."""
+
+    layout: Layout
+    fleet: WorkerFleet
+    depths: QueueDepths
+    project: Survey | None = None
+    store: ResultStore | None = None
+
+
+def gather(scene: Scene, patience: float) -> tuple[Canary, ...]:
+    """Send one canary to each consumed queue that has a free slot, and wait for all of them at once.
+
+    Raises Unavailable when the broker breaks off.
+    """
+    queues = scene.fleet.queues
+    resting = {queue: reason for queue in queues if (reason := _rest(scene, queue))}
+    flights = [_prepare(scene, queue) for queue in sorted(queues - resting.keys())]
+    landed = _release(scene, flights, patience) if flights else []
+    unsent = [Canary(queue, "unsent", reason=reason) for queue, reason in resting.items()]
+    return tuple(sorted((*landed, *unsent), key=lambda canary: canary.queue))
+
+
+def _release(scene: Scene, flights: Sequence[_Flight], patience: float) -> list[Canary]:
+    layout, seconds = scene.fleet.found(scene.layout), patience + 3.0
+    before = {node.name: node.total.get(TASK, 0) for node in scene.fleet.nodes}
+    with opened(layout, seconds) as broker, _reading(scene.store, seconds) as results:
+        return _Release(broker, layout, flights, scene.store, results, before, scene.depths.taken).fly(patience)
+
+
+@contextmanager
+def _reading(store: ResultStore | None, timeout: float) -> Iterator[Connection | None]:
+    """A connection to the results; None where there are none, and where it breaks, which another check reports."""
+    try:
+        connection = Connection.open(store.dsn, timeout, tls=store.tls) if store else None
+    except DialError:
+        connection = None
+    try:
+        yield connection
+    finally:
+        if connection is not None:
+            connection.close()
+
+
+def _rest(scene: Scene, queue: str) -> str:
+    """Why no canary is sent to this queue, or an empty string."""
+    consumers = scene.fleet.consumers(queue)
+    if depth := scene.depths.depth(queue):
+        return f"{depth} messages are waiting, which tell more"
+    if all(node.busy for node in consumers):
+        return "every slot is busy"
+    if all(node.active or node.reserved for node in consumers) and not any(node.concurrency for node in consumers):
+        return "its workers do not tell their size and have work"
+    if "application/json" not in accepted_content(scene.fleet, queue, scene.project):
+        return "its workers accept no JSON"
+    return ""
+
+
+def _prepare(scene: Scene, queue: str) -> _Flight:
+    id_ = str(uuid.uuid4())
+    expires = (datetime.now(UTC) + timedelta(seconds=EXPIRES)).isoformat()
+    headers = {
+        "lang": "py", "task": TASK, "id": id_, "shadow": None, "eta": None, "expires": expires, "group": None,
+        "group_index": None, "retries": 0, "timelimit": [None, None], "root_id": id_, "parent_id": None,
+        "argsrepr": "(1,)", "kwargsrepr": "{}", "origin": "intelli-ops",
+        "ignore_result": scene.store is None,  # a result nobody can find is a key nobody deletes
+    }  # fmt: skip
+    embed = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+    payload = pidbox.envelope(
+        [[1], {}, embed],
+        exchange="",
+        routing_key=queue,
+        headers=headers,
+        properties={"correlation_id": id_, "reply_to": ""},
+    )
+    key = scene.fleet.found(scene.layout).lists(queue)[0]
+    return _Flight(queue, key, payload, id_, tuple(node.name for node in scene.fleet.consumers(queue)))
+
+
+@dataclass(slots=True)
+class _Release:
+    """All canaries of one run, from their sending to their landing."""
+
+    broker: Connection
+    layout: Layout
+    flights: Sequence[_Flight]
+    store: ResultStore | None
+    results: Connection | None
+    before: Mapping[str, int]
+    """How many each worker had started before."""
+    redis_now: float
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def pending(self) -> list[_Flight]:
+        return [flight for flight in self.flights if flight.landed is None]
+
+    def fly(self, patience: float) -> list[Canary]:
+        """Send all, watch until each has landed or `patience` seconds are over, clean up."""
+        self.broker.pipeline(("LPUSH", flight.key, flight.payload) for flight in self.flights)
+        next_count = self.began + (POLL if self.results is None else ASK_AGAIN)
+        while self.pending and time.monotonic() - self.began < patience:
+            self._read_results()
+            if self.pending and time.monotonic() >= next_count:
+                self._count()
+                next_count = time.monotonic() + ASK_AGAIN
+            time.sleep(POLL)
+        self._clean_up()
+        return [flight.landed for flight in self.flights if flight.landed]
+
+    def land(self, flight: _Flight, outcome: str, **more: Any) -> None:
+        flight.landed = Canary(
+            flight.queue,
+            outcome,
+            time.monotonic() - self.began,
+            sent_at=self.redis_now,
+            workers=flight.workers,
+            **more,
+        )
+
+    def _read_results(self) -> None:
+        """Land the canaries whose result has been stored."""
+        if self.results is None or self.store is None:
+            return
+        pending = self.pending
+        found = self.results.pipeline(("GET", self.store.key(flight.id)) for flight in pending)
+        for flight, raw in zip(pending, found, strict=True):
+            if isinstance(raw, bytes):
+                meta = _meta(raw)
+                outcome = "expired" if meta.get("status") == "REVOKED" else "executed"
+                self.land(flight, outcome, result=True, done_at=_epoch(meta.get("date_done")))
+
+    def _count(self) -> None:
+        """Land canaries their workers have counted as started; needs no result backend.
+
+        Where results are kept, one is waited for a little longer: it comes after the count, and would stay behind.
+        """
+        said = dict(pidbox.ask(self.broker, self.layout, {"stats": {}}, timeout=ASK_AGAIN).to("stats"))
+        now = {name: _total(body) for name, body in said.items()}
+        for flight in self.pending:
+            rivals = [other for other in self.flights if set(other.workers) & set(flight.workers)]
+            started = sum(now.get(name, 0) - self.before.get(name, 0) for name in flight.workers)
+            if started < len(rivals):
+                continue
+            flight.started = flight.started or time.monotonic()
+            if self.results is None or time.monotonic() - flight.started > RESULT_DELAY:
+                self.land(flight, "executed")
+
+    def _clean_up(self) -> None:
+        """Take back what nobody took, delete what was answered, and say how the rest ended."""
+        lost = self.pending
+        removed = self.broker.pipeline(("LREM", flight.key, 1, flight.payload) for flight in lost)
+        for flight, count in zip(lost, removed, strict=True):
+            self.land(flight, "waiting" if isinstance(count, int) and count else "taken")
+        if self.results is not None and self.store is not None:
+            self.results.pipeline(("DEL", self.store.key(flight.id)) for flight in self.flights)
+
+
+def _meta(raw: bytes) -> Mapping[str, Any]:
+    """A stored result; empty for one in another serializer, where being there is what counts."""
+    try:
+        meta = json.loads(raw)
+    except ValueError:
+        return {}
+    return meta if isinstance(meta, Mapping) else {}
+
+
+def _total(stats: object) -> int:
+    total = stats.get("total") if isinstance(stats, Mapping) else None
+    return int(total.get(TASK, 0)) if isinstance(total, Mapping) else 0
+
+
+def _epoch(moment: object) -> float | None:
+    try:
+        when = datetime.fromisoformat(str(moment))
+    except ValueError:
+        return None
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,194 @@
+"""Celery's processes on this machine, as the operating system sees them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from intelli_checks.probes.workers import WorkerFleet
+from intelli_checks.text import safe
+
+if TYPE_CHECKING:
+    import psutil
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process."""
+
+    pid: int
+    parent: int
+    status: str
+    """psutil's word: `running`, `sleeping`, `stopped`, `zombie` ..."""
+    age: float
+    """Seconds since it was started."""
+    started: float = 0.0
+    """When, in seconds since the epoch."""
+    user: int | None = None
+    """Real user id; None on Windows."""
+    command: str = ""
+    """Command line with secrets masked; empty for a process that was not asked for it."""
+    ports: tuple[int, ...] = ()
+    """Local TCP ports of its connections: how Redis's CLIENT LIST calls it."""
+    children: tuple[Process, ...] = ()
+    waits_in: str = ""
+    """The kernel function it sleeps in (Linux `/proc/PID/wchan`), where it may be read."""
+    directory: str = ""
+
+    @property
+    def stopped(self) -> bool:
+        """Suspended by SIGSTOP, SIGTSTP or a debugger."""
+        return self.status in {"stopped", "tracing-stop"}
+
+
+def of_pids(pids: Iterable[int], *, parent: int | None = None) -> dict[int, Process]:
+    """What the operating system says about `pids`, leaving out those that are gone or not children of `parent`."""
+    import psutil
+
+    found = {}
+    for pid in pids:
+        try:
+            process = psutil.Process(pid)
+            if parent is None or process.ppid() == parent:
+                found[pid] = _read(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def celery(role: str) -> tuple[Process, ...]:
+    """Every `celery worker` or `celery beat` on this machine (`role`), main processes with their children."""
+    import psutil
+
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if is_celery(words, role):
+            found.append(process)
+    mains = {process.pid for process in found}
+    told = []
+    for process in found:
+        try:
+            if process.ppid() not in mains:
+                told.append(_read(process, whole=True))
+        except psutil.Error:
+            continue
+    return tuple(told)
+
+
+def is_celery(words: list[str], role: str) -> bool:
+    """Whether a command line starts Celery's `worker` or `beat`, in any of the usual forms."""
+    if role == "beat" and any(word in {"-B", "--beat"} for word in words) and is_celery(words, "worker"):
+        return True
+    names = [word.replace("\\", "/").rpartition("/")[2].removesuffix(".exe") for word in words[:8]]
+    if any(name.startswith("[celeryd:") for name in names):  # setproctitle, which the worker uses where it is installed
+        return role == "worker"
+    return role in words and "celery" in names
+
+
+def _read(process: psutil.Process, *, whole: bool = False) -> Process:
+    import psutil
+
+    with process.oneshot():
+        told = Process(
+            pid=process.pid,
+            parent=process.ppid(),
+            status=str(process.status()),
+            age=max(0.0, time.time() - process.create_time()),
+            started=process.create_time(),
+            user=process.uids().real if hasattr(process, "uids") else None,
+        )
+    if not whole:
+        return told
+    children = []
+    for child in process.children():
+        try:
+            children.append(_read(child))
+        except psutil.Error:
+            continue
+    return replace(
+        told,
+        command=safe(" ".join(process.cmdline())),
+        ports=_ports(process),
+        children=tuple(children),
+        waits_in=waits_in(process.pid),
+        directory=_directory(process),
+    )
+
+
+def _directory(process: psutil.Process) -> str:
+    import psutil
+
+    try:
+        return process.cwd()
+    except psutil.Error:
+        return ""
+
+
+def _ports(process: psutil.Process) -> tuple[int, ...]:
+    import psutil
+
+    try:
+        return tuple(connection.laddr.port for connection in process.net_connections("tcp") if connection.laddr)
+    except psutil.Error:
+        return ()
+
+
+def waits_in(pid: int) -> str:
+    """Where the kernel holds a sleeping process, or an empty string."""
+    from pathlib import Path
+
+    try:
+        return Path(f"/proc/{pid}/wchan").read_text().strip().removeprefix("0")
+    except OSError:
+        return ""
+
+
+def newest_source(directory: str, limit: int = 4000) -> tuple[str, float] | None:
+    """The project's Python file that was changed last and when; None without one. Looks at `limit` files at most."""
+    import os
+    from pathlib import Path
+
+    newest: tuple[str, float] | None = None
+    seen = 0
+    for folder, folders, files in os.walk(directory):
+        folders[:] = [name for name in folders if name not in _NOT_SOURCE and not name.startswith(".")]
+        for name in files:
+            if not name.endswith(".py"):
+                continue
+            seen += 1
+            if seen > limit:
+                return newest
+            try:
+                changed = (Path(folder) / name).stat().st_mtime
+            except OSError:
+                continue
+            if newest is None or changed > newest[1]:
+                newest = str(Path(folder) / name), changed
+    return newest
+
+
+_NOT_SOURCE = frozenset(
+    {"venv", "env", "node_modules", "site-packages", "__pycache__", "tests", "test", "build", "dist"}
+)
+
+
+def of_fleet(fleet: WorkerFleet) -> dict[int, Process]:
+    """The processes of answering nodes, where they run here: a pool's child must have the node's pid as parent."""
+    found: dict[int, Process] = {}
+    for node in fleet.nodes:
+        children = of_pids(node.processes, parent=node.pid)
+        if children or (node.pool != "prefork" and _runs_celery(node.pid)):
+            found |= {**of_pids([node.pid]), **children}
+    return found
+
+
+def _runs_celery(pid: int) -> bool:
+    import psutil
+
+    try:
+        return is_celery(psutil.Process(pid).cmdline(), "worker")
+    except psutil.Error:
+        return False

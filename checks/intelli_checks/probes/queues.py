@@ -1,0 +1,186 @@
+"""What waits in the queues and what was delivered and not acknowledged, without consuming and without O(n) commands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from intelli_checks.probes.broker import opened
+from intelli_checks.probes.keyspace import Keyspace
+from intelli_checks.probes.layout import Layout
+from intelli_checks.probes.messages import Message, decode
+from intelli_checks.probes.resp import Connection, Reply
+from intelli_checks.probes.survey import Survey
+from intelli_checks.probes.workers import WorkerFleet, redis_time
+
+TAIL = 100
+"""Messages read from the end that is consumed next."""
+TAIL_BYTES = 1024 * 1024
+OLDEST_UNACKED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """One queue: all its priority lists together."""
+
+    name: str
+    depths: Mapping[str, int] = field(default_factory=dict)
+    """Key -> messages in it."""
+    tail: tuple[Message, ...] = ()
+    """The messages that are next to be consumed, the very next first, over all priorities."""
+    wrong_type: str = ""
+    """What Redis says when the key is not a list."""
+
+    @property
+    def depth(self) -> int:
+        return sum(self.depths.values())
+
+    @property
+    def oldest(self) -> Message | None:
+        return self.tail[0] if self.tail else None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A message some worker took and has not acknowledged."""
+
+    tag: str
+    score: float
+    """When it was delivered, on the clock of the worker that took it."""
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Unacked:
+    """The messages in `unacked`, by its oldest."""
+
+    count: int = 0
+    oldest: tuple[Delivered, ...] = ()
+    latest: float | None = None
+    """The highest score; later than Redis's clock means that a worker's clock is ahead."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepths:
+    """Every queue we know of, at one moment."""
+
+    queues: Mapping[str, Queue] = field(default_factory=dict)
+    unacked: Unacked = Unacked()
+    taken: float = 0.0
+    """Redis's clock."""
+    uptime: int | None = None
+    """Seconds since Redis started."""
+
+    def depth(self, name: str) -> int:
+        return self.queues[name].depth if name in self.queues else 0
+
+    @property
+    def waiting(self) -> dict[str, Queue]:
+        return {name: queue for name, queue in self.queues.items() if queue.depth}
+
+
+def gather_all(
+    layout: Layout, project: Survey | None, fleet: WorkerFleet, keyspace: Keyspace, timeout: float
+) -> QueueDepths:
+    """Look at every queue that is declared, routed to, consumed, or found among the keys."""
+    layout = fleet.found(layout)
+    names = {*expected(project), layout.default_queue, *fleet.queues, *keyspace.queues(layout)}
+    with opened(layout, timeout) as connection:
+        return gather(connection, layout, names)
+
+
+def expected(project: Survey | None) -> frozenset[str]:
+    """The queues the project's own tasks are routed to: somebody must consume them."""
+    tasks = project.tasks if project else ()
+    return frozenset(task.queue for task in tasks if task.queue and not task.name.startswith("celery."))
+
+
+def declared(project: Survey | None) -> frozenset[str]:
+    """The queues the project names: `task_queues` and every route."""
+    return expected(project) | {queue.name for queue in (project.queues if project else ())}
+
+
+def gather(connection: Connection, layout: Layout, names: Iterable[str]) -> QueueDepths:
+    """Look at the queues called `names`; raises DialError as the connection does."""
+    now = redis_time(connection)
+    keys = {name: layout.lists(name) for name in sorted(names)}
+    flat = [key for lists in keys.values() for key in lists]
+    lengths = dict(zip(flat, connection.pipeline(("LLEN", key) for key in flat), strict=True))
+    full = [key for key in flat if isinstance(lengths[key], int) and lengths[key]]
+    tails = dict(zip(full, _tails(connection, full), strict=True))
+    return QueueDepths(
+        {name: _queue(name, lists, lengths, tails) for name, lists in keys.items()},
+        unacked(connection, layout),
+        now,
+        _uptime(connection),
+    )
+
+
+def _queue(
+    name: str, lists: tuple[str, ...], lengths: Mapping[str, Reply], tails: Mapping[str, tuple[Message, ...]]
+) -> Queue:
+    depths = {key: length for key in lists if isinstance(length := lengths[key], int) and length}
+    errors = [str(lengths[key]) for key in lists if isinstance(lengths[key], Exception)]
+    return Queue(name, depths, tuple(m for key in lists for m in tails.get(key, ())), errors[0] if errors else "")
+
+
+def _tails(connection: Connection, keys: list[str]) -> list[tuple[Message, ...]]:
+    """The last messages of each list: fewer when they are large, so that a glance never costs megabytes."""
+    last = connection.pipeline(("LINDEX", key, -1) for key in keys)
+    sizes = [len(raw) if isinstance(raw, bytes) else 1 for raw in last]
+    spans = [max(1, min(TAIL, TAIL_BYTES // max(1, size))) for size in sizes]
+    samples = connection.pipeline(("LRANGE", key, -span, -1) for key, span in zip(keys, spans, strict=True))
+    return [_decoded(sample) for sample in samples]
+
+
+def _decoded(sample: Reply) -> tuple[Message, ...]:
+    return tuple(decode(raw) for raw in reversed(sample) if isinstance(raw, bytes)) if isinstance(sample, list) else ()
+
+
+def unacked(connection: Connection, layout: Layout) -> Unacked:
+    """Count, oldest and latest of the delivered messages; never HGETALL, which holds up everybody else."""
+    index, table = layout.key(layout.unacked_index), layout.key(layout.unacked)
+    count, oldest, newest = connection.pipeline(
+        [
+            ("HLEN", table),
+            ("ZRANGE", index, 0, OLDEST_UNACKED - 1, "WITHSCORES"),
+            ("ZRANGE", index, -1, -1, "WITHSCORES"),
+        ]
+    )
+    scored = _scored(oldest)
+    values = connection.pipeline([("HMGET", table, *(tag for tag, _ in scored))])[0] if scored else []
+    values = values if isinstance(values, list) else []
+    latest = _scored(newest)
+    return Unacked(
+        count if isinstance(count, int) else 0,
+        tuple(
+            Delivered(tag.decode("utf-8", "replace"), score, _delivered(raw))
+            for (tag, score), raw in zip(scored, values, strict=False)
+            if isinstance(raw, bytes)
+        ),
+        latest[0][1] if latest else None,
+    )
+
+
+def _scored(reply: Reply) -> list[tuple[bytes, float]]:
+    if not isinstance(reply, list):
+        return []
+    pairs = zip(reply[::2], reply[1::2], strict=False)
+    return [(tag, float(score)) for tag, score in pairs if isinstance(tag, bytes) and isinstance(score, bytes)]
+
+
+def _delivered(raw: bytes) -> Message:
+    """`[message, exchange, routing_key]` as kombu stores it."""
+    try:
+        entry = json.loads(raw)
+    except (ValueError, RecursionError):
+        return Message(fault="not JSON")
+    return decode(json.dumps(entry[0]).encode()) if isinstance(entry, list) and entry else Message(fault="not kombu's")
+
+
+def _uptime(connection: Connection) -> int | None:
+    reply = connection.pipeline([("INFO", "server")])[0]
+    lines = reply.decode("utf-8", "replace").splitlines() if isinstance(reply, bytes) else []
+    found = next((line.partition(":")[2] for line in lines if line.startswith("uptime_in_seconds:")), "")
+    return int(found) if found.isdigit() else None

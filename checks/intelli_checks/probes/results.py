@@ -1,0 +1,141 @@
+"""Where results are kept, and what lies there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from intelli_checks.dsn import Dsn
+from intelli_checks.probes import workers
+from intelli_checks.probes.broker import opened
+from intelli_checks.probes.keyspace import CHORD, Keyspace
+from intelli_checks.probes.keyspace import RESULT as META
+from intelli_checks.probes.layout import Layout
+from intelli_checks.probes.redis import Endpoint
+from intelli_checks.probes.resp import Connection
+from intelli_checks.probes.survey import Survey
+from intelli_checks.probes.workers import WorkerFleet
+
+HEAD = 600
+"""Bytes read of each result: status, worker and the beginning of the value come first."""
+MAX_CHORDS = 50
+_NOT_JSON = re.compile(r"[:\[,] *(NaN|-?Infinity) *[,\]}]")
+
+
+@dataclass(frozen=True, slots=True)
+class ResultStore:
+    """The Redis that keeps results."""
+
+    dsn: Dsn
+    prefix: str = ""
+    """`global_keyprefix` of the result backend."""
+    tls: Mapping[str, str] = field(default_factory=dict)
+
+    def key(self, id_: str) -> str:
+        return f"{self.prefix}{META}{id_}"
+
+
+def store(endpoint: Endpoint | None, project: Survey | None, fleet: WorkerFleet, broker: Dsn) -> ResultStore | None:
+    """Where the project looks for results; without a project, where its workers say they write them."""
+    if endpoint is None:
+        told = None if project else _told(fleet, broker)
+        return ResultStore(told) if told else None
+    options = (project.conf.get("result_backend_transport_options") if project else None) or {}
+    return ResultStore(endpoint.dsn, str(options.get("global_keyprefix") or ""), endpoint.tls)
+
+
+def _told(fleet: WorkerFleet, broker: Dsn) -> Dsn | None:
+    """The one result backend of all workers; they mask its password, which is the broker's when both are one server."""
+    urls = {str(node.conf["result_backend"]) for node in fleet.nodes if node.conf.get("result_backend")}
+    dsn = Dsn(urls.pop()) if len(urls) == 1 else None
+    if dsn is None or not dsn.is_redis:
+        return None
+    if (dsn.host, dsn.port, dsn.unix_path) == (broker.host, broker.port, broker.unix_path):
+        return broker.on_database(dsn.database)
+    return dsn if "**" not in dsn.raw else None
+
+
+@dataclass(frozen=True, slots=True)
+class Chord:
+    """A chord that waits for its header's tasks."""
+
+    id: str
+    size: int
+    done: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResultSample:
+    """A bounded look at stored results."""
+
+    looked_at: int = 0
+    eternal: int = 0
+    """Results among them that never expire."""
+    started: Mapping[str, str] = field(default_factory=dict)
+    """Id -> node, for results that say STARTED."""
+    not_json: tuple[str, ...] = ()
+    """Ids whose result holds NaN or Infinity, which Python writes and no other JSON parser reads."""
+    chords: tuple[Chord, ...] = ()
+    """Chords with fewer results than header tasks."""
+
+
+def sample(results: ResultStore, keyspace: Keyspace, timeout: float) -> ResultSample:
+    """Look at the results among `keyspace`'s keys; reads the first bytes of each, never a whole one."""
+    keys = [key for key in keyspace.results if key.startswith(results.prefix)]
+    with opened(Layout(results.dsn, tls=results.tls), timeout) as connection:
+        lifetimes = connection.pipeline(("TTL", key) for key in keys)
+        heads = _heads(connection, keys)
+        chords = _chords(connection, keyspace.chords)
+    started = {id_of(key): _word(head, "hostname") for key, head in heads.items() if _word(head, "status") == "STARTED"}
+    return ResultSample(
+        len(keys),
+        sum(lifetime == -1 for lifetime in lifetimes),
+        started,
+        tuple(id_of(key) for key, head in heads.items() if _NOT_JSON.search(head)),
+        chords,
+    )
+
+
+def lost(results: ResultStore, layout: Layout, ids: Iterable[str], timeout: float) -> tuple[str, ...]:
+    """Those of `ids` that still say STARTED while no worker holds them, asked in this order: workers, then results.
+
+    A task that starts in between is not asked about, one that ends in between does not say STARTED any more.
+    """
+    wanted = list(ids)
+    with opened(layout, timeout) as connection:
+        fleet = workers.gather(connection, layout, timeout / 2)
+    with opened(Layout(results.dsn, tls=results.tls), timeout) as connection:
+        heads = _heads(connection, [results.key(id_) for id_ in wanted])
+    still = {id_of(key) for key, head in heads.items() if _word(head, "status") == "STARTED"}
+    return tuple(sorted(still - fleet.held)) if fleet.accounted else ()
+
+
+def id_of(key: str) -> str:
+    """The task id in a result's key."""
+    return key.partition(META)[2]
+
+
+def _heads(connection: Connection, keys: Sequence[str]) -> dict[str, str]:
+    replies = connection.pipeline(("GETRANGE", key, 0, HEAD) for key in keys)
+    return {
+        key: raw.decode("utf-8", "replace") for key, raw in zip(keys, replies, strict=True) if isinstance(raw, bytes)
+    }
+
+
+def _word(head: str, name: str) -> str:
+    found = re.search(rf'"{name}": "([^"]*)"', head)
+    return found[1] if found else ""
+
+
+def _chords(connection: Connection, keys: Iterable[str]) -> tuple[Chord, ...]:
+    """Chords whose counter is behind their size (celery.backends.redis: `.s` holds the size, `.j` the results)."""
+    bases = [key.removesuffix(".s") for key in keys if key.endswith(".s")][:MAX_CHORDS]
+    sizes = connection.pipeline(("GET", f"{base}.s") for base in bases)
+    done = connection.pipeline(("ZCARD", f"{base}.j") for base in bases)
+    found = [
+        Chord(base.partition(CHORD)[2], int(size), count)
+        for base, size, count in zip(bases, sizes, done, strict=True)
+        if isinstance(size, bytes) and size.isdigit() and isinstance(count, int)
+    ]
+    return tuple(chord for chord in found if chord.done < chord.size)

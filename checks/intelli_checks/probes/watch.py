@@ -1,0 +1,120 @@
+"""Looking twice, and only where the first look showed something that stands still."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from intelli_checks.probes import queues, workers
+from intelli_checks.probes.broker import opened
+from intelli_checks.probes.fleet import PATIENCE
+from intelli_checks.probes.layout import Layout
+from intelli_checks.probes.queues import QueueDepths
+from intelli_checks.probes.survey import Survey
+from intelli_checks.probes.workers import Node, WorkerFleet
+
+INTERVAL = 0.3
+IN_TRANSIT = 5.0
+"""Seconds a message may be between Redis and its worker's books before it counts as held by nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """Something that should move; equal to its later self only while it has not."""
+
+    kind: str
+    """`silent`, `twice`, `pool`, `queue`, `unconsumed` or `orphan`."""
+    name: str
+    trace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Workers and queues at about the same moment."""
+
+    fleet: WorkerFleet
+    depths: QueueDepths
+
+    def suspects(self, expected: frozenset[str]) -> frozenset[Suspect]:
+        """What should be moving if all is well; `expected` are the queues somebody must consume."""
+        return frozenset((*self._silent(), *self._twice(), *self._pools(), *self._queues(expected), *self._orphans()))
+
+    def _silent(self) -> list[Suspect]:
+        return [Suspect("silent", str(self.fleet.silent))] if self.fleet.silent else []
+
+    def _twice(self) -> list[Suspect]:
+        """A retry carries its first run's id and may overlap it for an instant; two looks apart it is a second run."""
+        ids = Counter(
+            r.id for node in self.fleet.nodes for r in (*node.active, *node.reserved, *node.scheduled) if r.id
+        )
+        return [Suspect("twice", id_) for id_, times in ids.items() if times > 1]
+
+    def _pools(self) -> list[Suspect]:
+        return [
+            Suspect("pool", node.name, f"{sorted(request.id for request in node.waiting)} {node.started}")
+            for node in self.fleet.nodes
+            if node.stalled
+        ]
+
+    def _queues(self, expected: frozenset[str]) -> list[Suspect]:
+        found = []
+        for name, queue in self.depths.queues.items():
+            consumers = self.fleet.consumers(name)
+            if not consumers and (queue.depth or name in expected):
+                found.append(Suspect("unconsumed", name))
+            elif queue.depth and any(has_room(node) for node in consumers):
+                found.append(Suspect("queue", name, queue.oldest.tag if queue.oldest else ""))
+        return found
+
+    def _orphans(self) -> list[Suspect]:
+        settled = self.depths.taken - IN_TRANSIT
+        return [
+            Suspect("orphan", delivered.message.id, delivered.tag)
+            for delivered in self.depths.unacked.oldest
+            if delivered.score < settled and delivered.message.id not in self.fleet.held
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """The first look, the last one, and what stood still in between."""
+
+    first: Look
+    last: Look
+    standing: frozenset[Suspect] = frozenset()
+    seconds: float = 0.0
+    """Between the two looks; 0 when nothing asked for a second one."""
+
+    def still(self, kind: str) -> frozenset[str]:
+        """Names of the suspects of this kind that did not move in all that time."""
+        return frozenset(suspect.name for suspect in self.standing if suspect.kind == kind)
+
+
+def has_room(node: Node) -> bool:
+    """Whether the worker may take one more message: QoS counts what it holds, and 0 means no limit."""
+    return node.prefetch == 0 or len(node.held) < node.prefetch
+
+
+def watch(first: Look, look: Callable[[], Look], expected: frozenset[str], seconds: float) -> Watch:
+    """Look again while something stands still, for `seconds` at most; a healthy system is looked at once."""
+    began = time.monotonic()
+    last, standing = first, first.suspects(expected)
+    while standing and time.monotonic() - began + INTERVAL < seconds:
+        time.sleep(INTERVAL)
+        last = look()
+        standing &= last.suspects(expected)
+    return Watch(first, last, standing, time.monotonic() - began if last is not first else 0.0)
+
+
+def gather(layout: Layout, project: Survey | None, fleet: WorkerFleet, depths: QueueDepths, seconds: float) -> Watch:
+    """Watch the workers and queues of the first look."""
+    layout = fleet.found(layout)
+
+    def look() -> Look:
+        with opened(layout, seconds + PATIENCE) as connection:
+            again = workers.gather(connection, layout, PATIENCE)
+            return Look(again, queues.gather(connection, layout, depths.queues))
+
+    return watch(Look(fleet, depths), look, queues.expected(project), seconds)

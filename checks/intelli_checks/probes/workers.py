@@ -1,0 +1,360 @@
+"""Who answers the control mailbox, and what each node says about itself."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from intelli_checks.probes import pidbox
+from intelli_checks.probes.clients import Client, listing
+from intelli_checks.probes.layout import SEPARATOR, Layout
+from intelli_checks.probes.resp import Connection
+from intelli_checks.probes.survey import Survey
+
+TASK_ATTRIBUTES = ("acks_late", "time_limit", "soft_time_limit", "rate_limit")
+COMMANDS: Mapping[str, Mapping[str, Any]] = {
+    "stats": {},
+    "active_queues": {},
+    "registered": {"taskinfoitems": list(TASK_ATTRIBUTES)},
+    "active": {"safe": True},
+    "reserved": {},
+    "scheduled": {},
+    "conf": {},
+}
+STARTING = 10.0
+"""Seconds a worker is given to bring its pool up."""
+CONTENT_TYPES = {
+    "json": "application/json",
+    "pickle": "application/x-python-serialize",
+    "yaml": "application/x-yaml",
+    "msgpack": "application/x-msgpack",
+}
+"""kombu's serializers."""
+# What is kept of `inspect conf`, which also carries every other setting of the project, secrets among them.
+SETTINGS = (
+    "accept_content", "broker_transport_options", "debug", "enable_utc", "result_backend", "result_expires",
+    "result_serializer", "settings_module", "task_acks_late", "task_always_eager", "task_ignore_result",
+    "task_serializer", "task_soft_time_limit", "task_time_limit", "timezone", "worker_prefetch_multiplier",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A task a worker holds."""
+
+    id: str
+    name: str
+    queue: str = ""
+    started: float | None = None
+    """When it began, in seconds since the epoch on the worker's clock; None before that."""
+    pid: int | None = None
+    """The process that runs it."""
+    redelivered: bool = False
+    acknowledged: bool = False
+    eta: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A worker that answered."""
+
+    name: str
+    pid: int = 0
+    pool: str = ""
+    """`prefork`, `solo`, `threads`, `gevent`, `eventlet` or the class a project brought."""
+    concurrency: int = 0
+    processes: tuple[int, ...] = ()
+    """Process ids of the pool's children."""
+    prefetch: int = 0
+    """Messages it may hold unacknowledged (QoS prefetch count), ETA tasks included."""
+    total: Mapping[str, int] = field(default_factory=dict)
+    """Tasks started since the worker came up, by name."""
+    uptime: float | None = None
+    """Seconds; None before Celery 5."""
+    max_rss: int = 0
+    """Largest resident set of the main process in kB (`ru_maxrss` on Linux)."""
+    timeouts: tuple[float, ...] = ()
+    """The pool's own soft and hard limit in seconds; 0 for none."""
+    queues: tuple[str, ...] = ()
+    registered: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Task name -> the attributes that are set, as text."""
+    active: tuple[Request, ...] = ()
+    reserved: tuple[Request, ...] = ()
+    scheduled: tuple[Request, ...] = ()
+    conf: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def young(self) -> bool:
+        """It came up so recently that its pool may not be ready."""
+        return self.uptime is not None and self.uptime < STARTING
+
+    @property
+    def started(self) -> int:
+        return sum(self.total.values())
+
+    @property
+    def held(self) -> frozenset[str]:
+        """Ids of every task it has in hand."""
+        return frozenset(request.id for request in (*self.active, *self.reserved, *self.scheduled))
+
+    @property
+    def busy(self) -> bool:
+        """Every slot of the pool is taken."""
+        return self.concurrency > 0 and len(self.active) >= self.concurrency
+
+    @property
+    def waiting(self) -> tuple[Request, ...]:
+        """Tasks it holds and could start; a rate limit holds tasks back on purpose."""
+        return tuple(r for r in self.reserved if not self.registered.get(r.name, {}).get("rate_limit"))
+
+    @property
+    def stalled(self) -> bool:
+        """Holds tasks it could start while its pool runs none."""
+        return bool(self.waiting) and not self.active
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFleet:
+    """Everybody who listens on one mailbox, at one moment."""
+
+    listeners: int
+    nodes: tuple[Node, ...] = ()
+    others: tuple[str, ...] = ()
+    """Nodes that answer ping and nothing else: Celery's beat since 5.7."""
+    silent: int = 0
+    bound: tuple[str, ...] = ()
+    """Names bound to the mailbox that did not answer; workers that were killed stay bound."""
+    clients: tuple[Client, ...] | None = None
+    """Connections to the broker except ours; None where CLIENT LIST is not allowed."""
+    opaque: int = 0
+    """Answers in a serializer other than JSON."""
+    taken: float = 0.0
+    """Redis's own clock when the round began, seconds since the epoch."""
+    seconds: float = 0.0
+    database: int = 0
+    prefix: str = ""
+    """Key prefix under which they were found, which the project may not know; so the three below."""
+    fanout: str = "/{db}."
+    control_exchange: str = "celery"
+    separator: str = SEPARATOR
+
+    def found(self, layout: Layout) -> Layout:
+        """The layout under which these workers answered."""
+        return replace(
+            layout,
+            prefix=self.prefix,
+            fanout=self.fanout,
+            control_exchange=self.control_exchange,
+            separator=self.separator,
+        )
+
+    @property
+    def held(self) -> frozenset[str]:
+        return frozenset().union(*(node.held for node in self.nodes))
+
+    @property
+    def queues(self) -> frozenset[str]:
+        return frozenset(queue for node in self.nodes for queue in node.queues)
+
+    def consumers(self, queue: str) -> tuple[Node, ...]:
+        return tuple(node for node in self.nodes if queue in node.queues)
+
+    def holders(self, id_: str) -> list[tuple[Node, Request]]:
+        """Everybody who has a task of this id in hand."""
+        return [
+            (node, request)
+            for node in self.nodes
+            for request in (*node.active, *node.reserved, *node.scheduled)
+            if request.id == id_
+        ]
+
+    @property
+    def duplicates(self) -> tuple[str, ...]:
+        """Names more than one node answers to."""
+        return tuple(name for name, times in Counter(node.name for node in self.nodes).items() if times > 1)
+
+    @property
+    def consuming(self) -> tuple[Client, ...]:
+        """Connections on this database over which a worker takes messages."""
+        return tuple(client for client in self.clients or () if client.consumes and client.database == self.database)
+
+    @property
+    def unexplained(self) -> int:
+        """Consuming connections nobody who answered accounts for: silent, draining or deaf workers, other programs."""
+        return max(0, len(self.consuming) - sum(bool(node.queues) for node in self.nodes))
+
+    @property
+    def accounted(self) -> bool:
+        """Whether what no answering node holds is held by nobody."""
+        return not self.silent and not self.opaque and self.clients is not None and not self.unexplained
+
+
+def gather(connection: Connection, layout: Layout, timeout: float) -> WorkerFleet:
+    """One round of every command; raises DialError or ReplyError as the connection does."""
+    now = redis_time(connection)
+    members = bindings(connection, layout)
+    layout = replace(layout, separator=separator_of(members) or layout.separator)
+    said = pidbox.ask(connection, layout, COMMANDS, timeout=timeout)
+    names = bound_names(members, layout)
+    clients = listing(connection)
+    answered = {name for name, _ in said.to(pidbox.BARRIER)}
+    workers = {name for name, _ in said.to("stats")}
+    return WorkerFleet(
+        listeners=said.listeners,
+        nodes=tuple(_nodes(said)),
+        others=tuple(sorted(answered - workers - {""})),
+        silent=said.silent,
+        bound=tuple(sorted(names - answered)),
+        clients=clients,
+        opaque=said.opaque,
+        taken=now,
+        seconds=said.seconds,
+        database=layout.dsn.database,
+        prefix=layout.prefix,
+        fanout=layout.fanout,
+        control_exchange=layout.control_exchange,
+        separator=layout.separator,
+    )
+
+
+def redis_time(connection: Connection) -> float:
+    """Redis's clock in seconds since the epoch; 0 where TIME is not allowed."""
+    reply = connection.pipeline([("TIME",)])[0]
+    if isinstance(reply, list) and len(reply) == 2 and all(isinstance(part, bytes) for part in reply):
+        return int(bytes(reply[0])) + int(bytes(reply[1])) / 1e6  # type: ignore[arg-type] # both are bytes, tested above
+    return 0.0
+
+
+def bindings(connection: Connection, layout: Layout) -> list[str]:
+    """The members of the mailbox's binding: routing key, pattern and queue of each node, joined by the separator."""
+    reply = connection.pipeline([("SMEMBERS", layout.binding(layout.mailbox))])[0]
+    return (
+        [member.decode("utf-8", "replace") for member in reply if isinstance(member, bytes)]
+        if isinstance(reply, list)
+        else []
+    )
+
+
+def separator_of(members: Iterable[str]) -> str:
+    """The separator the workers use, or an empty string.
+
+    A mailbox has neither routing key nor pattern, so each member begins with the separator twice. A reply binding with
+    another separator would break the worker's look-up, and the project's `sep` is not known from a broker URL alone.
+    """
+    for member in members:
+        for size in range(1, len(member) // 2):
+            if member[:size] == member[size : 2 * size]:
+                return member[:size]
+    return ""
+
+
+def bound_names(members: Iterable[str], layout: Layout) -> set[str]:
+    """Node names in the mailbox's binding."""
+    suffix = f".{layout.mailbox}"
+    names = [member.split(layout.separator)[-1] for member in members]
+    return {name.removesuffix(suffix) for name in names if name.endswith(suffix)}
+
+
+def _nodes(said: pidbox.Round) -> Iterable[Node]:
+    """Nodes in order of name; the answers of namesakes are paired by their order."""
+    answers: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
+    for answer in said.answers:
+        answers[answer.node][answer.command].append(answer.body)
+    for name in sorted(answers):
+        for position in range(len(answers[name]["stats"])):
+            bodies = {command: said[position] for command, said in answers[name].items() if position < len(said)}
+            yield parse_node(name, bodies)
+
+
+def parse_node(name: str, said: Mapping[str, Any]) -> Node:
+    """What one node answered, in our terms; whatever has an unexpected shape is left out."""
+    stats = _mapping(said.get("stats"))
+    pool = _mapping(stats.get("pool"))
+    return Node(
+        name=name,
+        pid=_int(stats.get("pid")),
+        pool=_pool(str(pool.get("implementation", ""))),
+        concurrency=_int(pool.get("max-concurrency")),
+        processes=tuple(pid for pid in _list(pool.get("processes")) if isinstance(pid, int)),
+        prefetch=_int(stats.get("prefetch_count")),
+        total={str(task): _int(count) for task, count in _mapping(stats.get("total")).items()},
+        uptime=float(stats["uptime"]) if isinstance(stats.get("uptime"), (int, float)) else None,
+        max_rss=_int(_mapping(stats.get("rusage")).get("maxrss")),
+        timeouts=tuple(float(t) for t in _list(pool.get("timeouts")) if isinstance(t, (int, float))),
+        queues=tuple(str(q["name"]) for q in map(_mapping, _list(said.get("active_queues"))) if "name" in q),
+        registered=dict(_task(str(line)) for line in _list(said.get("registered"))),
+        active=_requests(said.get("active")),
+        reserved=_requests(said.get("reserved")),
+        scheduled=_requests(said.get("scheduled")),
+        conf=_settings(_mapping(said.get("conf"))),
+    )
+
+
+def _requests(body: object) -> tuple[Request, ...]:
+    return tuple(_request(entry) for entry in _list(body) if isinstance(entry, Mapping))
+
+
+def _request(entry: Mapping[str, Any]) -> Request:
+    eta = entry.get("eta")
+    told = _mapping(entry.get("request")) or entry
+    delivery = _mapping(told.get("delivery_info"))
+    started = told.get("time_start")
+    return Request(
+        id=str(told.get("id", "")),
+        name=str(told.get("name") or told.get("type") or ""),
+        queue=str(delivery.get("routing_key") or ""),
+        started=float(started) if isinstance(started, (int, float)) and started else None,
+        pid=told.get("worker_pid") if isinstance(told.get("worker_pid"), int) else None,
+        redelivered=bool(delivery.get("redelivered")),
+        acknowledged=bool(told.get("acknowledged")),
+        eta=str(eta) if eta else None,
+    )
+
+
+def _task(line: str) -> tuple[str, dict[str, str]]:
+    """`name [acks_late=True time_limit=60]` as `inspect registered` prints it; a name may hold anything."""
+    name, bracket, rest = line.rpartition(" [")
+    if not bracket:
+        return line, {}
+    return name, dict(re.findall(r"(\w+)=(\S+)", rest.removesuffix("]")))
+
+
+def _settings(conf: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings we judge, under Celery's lower-case names, whatever namespace the project uses."""
+    kept = {}
+    for key, value in conf.items():
+        lower = str(key).lower()
+        for name in SETTINGS:
+            if lower == name or lower.endswith(f"_{name}"):
+                kept[name] = value
+    return kept
+
+
+def _pool(implementation: str) -> str:
+    """`celery.concurrency.thread:TaskPool` -> `threads`."""
+    module = implementation.partition(":")[0].rpartition(".")[2]
+    return {"thread": "threads", "asynpool": "prefork"}.get(module, module)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: object) -> Sequence[Any]:
+    return value if isinstance(value, (list, tuple)) else ()
+
+
+def _int(value: object) -> int:
+    return int(value) if isinstance(value, (int, float)) else 0
+
+
+def accepted_content(fleet: WorkerFleet, queue: str, project: Survey | None) -> frozenset[str]:
+    """Content types the consumers of `queue` accept; Celery's default is JSON alone."""
+    told = [node.conf["accept_content"] for node in fleet.consumers(queue) if "accept_content" in node.conf]
+    if not told and project:
+        told = [project.conf.get("accept_content") or ["json"]]
+    names = {str(name) for entry in told or [["json"]] for name in _list(entry)}
+    return frozenset(CONTENT_TYPES.get(name, name) for name in names)

@@ -1,0 +1,114 @@
+"""States that look suspicious and are healthy: nothing may fail there."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+
+def litter(lab) -> list[str]:
+    """Keys that our own questions would leave behind."""
+    keys = [key.decode() for key in lab.redis_client().keys("*")]
+    return [key for key in keys if ".reply." in key or "_kombu.binding.reply" in key or "celery-task-meta" in key]
+
+
+def test_a_fleet_at_rest_is_green_and_every_queue_is_proved(lab, failing, told):
+    lab.worker("one", "-c", "2", queues="ai,charts", wait=False)
+    lab.worker("two", "-c", "1", "-P", "threads", queues="charts", wait=False)
+    lab.run("beat", "beat", "--enable-remote-control", "-s", str(lab.folder / "schedule"))
+    lab.wait(lambda: len(lab.fleet().nodes) == 2 and lab.fleet().others, "two workers and a beat", 40)
+    results = lab.check()
+    assert failing(results) == {}
+    assert "2 workers" in told(results["celery.workers"])
+    assert told(results["celery.canary"]).count("executed in") == 2
+    assert litter(lab) == []
+    assert sum(result.seconds for result in results.values()) < 3
+
+
+def test_a_busy_solo_worker_is_busy_not_dead(lab, failing, told):
+    lab.worker("solo", "-P", "solo")
+    lab.send("nap", 30)
+    lab.wait(lambda: lab.redis_client().hlen("unacked") == 1, "the task to be taken")
+    results = lab.check()
+    assert failing(results) == {}
+    assert "solo" in told(results["celery.workers"])
+
+
+def test_every_slot_busy_is_no_fault(lab, failing, told):
+    lab.worker("busy", "-c", "1", "--prefetch-multiplier", "1")
+    lab.send("nap", 30, times=3)
+    lab.active(1)
+    results = lab.check(survey=lab.survey("ai"))
+    assert failing(results) == {}
+    assert "no canary sent" in told(results["celery.canary"])
+
+
+def test_a_deep_queue_that_drains_is_no_fault(lab, failing, told):
+    lab.send("nap", 0.01, times=1500)
+    lab.worker("deep", "-c", "1", wait=False)
+    lab.active(1)
+    results = lab.check()
+    assert failing(results) == {}
+    assert "messages waiting" in told(results["celery.backlog"])
+
+
+@pytest.mark.parametrize(
+    "conf",
+    [
+        {"task_ignore_result": True},
+        {"result_backend": "disabled://"},
+        {"broker_transport_options": {"fanout_prefix": False}},
+        {"broker_transport_options": {"global_keyprefix": "shop:"}},
+        {"broker_transport_options": {"priority_steps": [0, 5], "sep": ":", "queue_order_strategy": "priority"}},
+        {"control_exchange": "shop"},
+    ],
+    ids=["ignored-results", "no-results", "no-fanout-prefix", "keyprefix", "priorities", "control-exchange"],
+)
+def test_unusual_settings_are_followed(lab, failing, told, conf):
+    """With the project's own settings, and with nothing but the broker's URL."""
+    lab.conf = conf
+    lab.worker("odd", "-c", "1")
+    for survey in (lab.survey("ai"), None):
+        results = lab.check(survey=survey)
+        assert failing(results) == {}
+        assert "1 worker: odd@lab" in told(results["celery.workers"])
+        assert "executed in" in told(results["celery.canary"])
+    assert litter(lab) == []
+
+
+def test_remote_control_switched_off_is_a_choice(lab, failing, told):
+    lab.conf = {"worker_enable_remote_control": False}
+    lab.worker("deaf", "-c", "1", wait=False)
+    lab.send("noop")
+    lab.wait(lambda: lab.redis_client().keys("celery-task-meta-*"), "the worker to work", 40)
+    results = lab.check(survey=lab.survey("ai"))
+    assert failing(results) == {}
+    assert "remote control off" in told(results["celery.workers"])
+
+
+def test_priorities_are_counted_and_no_fault(lab, failing, told):
+    lab.worker("prio", "-c", "1", "--prefetch-multiplier", "1")
+    lab.send("nap", 20, times=4, priority=9)
+    lab.active(1)
+    results = lab.check()
+    assert failing(results) == {}
+    assert "messages waiting" in told(results["celery.backlog"])
+
+
+def test_another_application_on_the_same_redis_is_left_alone(lab, failing):
+    lab.worker("ours", "-c", "1")
+    lab.redis_client().lpush("other:jobs", "not celery at all", "{}")
+    lab.redis_client().lpush("queue-of-another-tool", "rq:job:1")
+    assert failing(lab.check(survey=lab.survey("ai"))) == {}
+
+
+def test_a_rolling_restart_is_no_fault(lab, failing):
+    lab.worker("old", "-c", "1")
+    draining = lab.worker("leaving", "-c", "1", "--prefetch-multiplier", "1")
+    lab.send("nap", 8, times=2)
+    lab.active(2)
+    os.kill(draining.pid, signal.SIGTERM)
+    lab.wait(lambda: lab.fleet().listeners == 1, "the worker to drain")
+    assert failing(lab.check(survey=lab.survey("ai"))) == {}
