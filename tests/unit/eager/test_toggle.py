@@ -57,7 +57,7 @@ def modules(draw: st.DrawFn) -> bytes:
     return text.encode(bom)
 
 
-@settings(deadline=None, max_examples=300)  # the first example pays libcst's import
+@settings(deadline=None, max_examples=100)  # the first example pays libcst's import
 @given(modules())
 def test_off_undoes_on_to_the_byte_and_python_agrees(module: bytes) -> None:
     assert not is_on(module)
@@ -70,7 +70,7 @@ def test_off_undoes_on_to_the_byte_and_python_agrees(module: bytes) -> None:
     assert switch(on, on=False) == module
 
 
-@settings(deadline=None, max_examples=300)  # the first example pays libcst's import
+@settings(deadline=None, max_examples=100)  # the first example pays libcst's import
 @given(modules())
 def test_everything_else_is_untouched(module: bytes) -> None:
     before: dict[str, object] = {}
