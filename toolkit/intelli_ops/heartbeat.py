@@ -86,7 +86,7 @@ def judge(pulse: Pulse, question: Question, *, max_age: float = MAX_AGE, now: fl
     if not 0 <= age <= max_age:
         return Verdict(ok=False, reason=f"{who}: last heartbeat {age:.0f} s ago, more than {max_age:g} s")
     if question == "startup":
-        return Verdict(pulse.ready_once, f"{who}: has {'' if pulse.ready_once else 'not '}consumed yet")
+        return Verdict(pulse.ready_once, f"{who}: has {'consumed' if pulse.ready_once else 'not consumed yet'}")
     if question == "ready" and not (pulse.connected and pulse.consuming):
         return Verdict(ok=False, reason=f"{who}: not consuming, {'no queue' if pulse.connected else 'no broker'}")
     if pulse.connected and not pulse.busy and loop_age > max_age:

@@ -9,13 +9,15 @@ serialization protocol specification", nothing more.
 from __future__ import annotations
 
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from intelli_checks.dsn import Dsn
+
+if TYPE_CHECKING:
+    import ssl
 
 Step: TypeAlias = Literal["resolve", "connect", "tls", "silent", "closed", "protocol", "auth", "select"]
 Argument: TypeAlias = "str | bytes | int | float"
@@ -259,6 +261,8 @@ def _resolve(host: str, port: int, deadline: float) -> list[tuple[int, object]]:
 
 def _encrypt(sock: socket.socket, dsn: Dsn, options: Mapping[str, str], deadline: float) -> ssl.SSLSocket:
     """TLS with the options redis-py and kombu read from the URL: `ssl_cert_reqs`, `ssl_ca_certs`, `ssl_certfile`."""
+    import ssl  # 15 ms that a plain connection need not pay
+
     try:
         context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
         requirement = options.get("ssl_cert_reqs", "required").lower().removeprefix("cert_")
