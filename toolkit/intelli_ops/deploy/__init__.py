@@ -1,0 +1,1 @@
+"""Deployment files rendered from the same worker profiles that `start-workers` runs."""
