@@ -1,0 +1,191 @@
+"""`intelli-ops eager`: tasks inside the request, for debugging, and back again without a trace."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from intelli_ops.commands.options import targeted
+from intelli_ops.usage import UsageError
+
+from intelli_checks.target import Target
+from intelli_checks.text import safe
+from intelli_ops import exits
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+
+_File = Annotated[
+    Path | None, typer.Option("--file", metavar="FILE", help="Settings file [the file of the settings module].")
+]
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the change as a diff and write nothing.")]
+_Force = Annotated[
+    str | None, typer.Option("--force", metavar="MODULE", help="Edit a production file; type its module's name.")
+]
+
+
+@app.callback()
+def eager() -> None:
+    """Switch EAGER mode (tasks run inside the request) in the development settings, byte for byte reversible."""
+
+
+@app.command()
+@targeted
+def status(target: Target, *, file: _File = None) -> int:
+    """Say what the settings file declares, what is in force, and who still runs with another value."""
+    from intelli_ops.eager.syntax import Refusal
+    from intelli_ops.eager.toggle import is_on
+
+    path = _path(target, file)
+    try:
+        declared = "on" if is_on(path.read_bytes()) else "off"
+    except Refusal as refusal:
+        declared = f"cannot be told from the text ({refusal})"
+    _say(f"{path}: EAGER {declared}")
+    _say(_in_force(target))
+    _stale(target, path)
+    return exits.HEALTHY
+
+
+@app.command()
+@targeted
+def on(target: Target, *, file: _File = None, dry_run: _DryRun = False, force: _Force = None) -> int:
+    """Uncomment, or add, the two EAGER settings."""
+    code = _switch(target, file, on=True, dry_run=dry_run, force=force)
+    if code == exits.HEALTHY:
+        from intelli_ops.eager.effects import SKIPPED_BY_EAGER
+
+        _say("while EAGER is on, these are not exercised:")
+        for part in SKIPPED_BY_EAGER:
+            _say(f"  - {part}")
+    return code
+
+
+@app.command()
+@targeted
+def off(target: Target, *, file: _File = None, dry_run: _DryRun = False) -> int:
+    """Comment the EAGER settings out again, or restore whatever stood there."""
+    return _switch(target, file, on=False, dry_run=dry_run, force=None)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@targeted
+def run(
+    target: Target, *, command: Annotated[list[str], typer.Argument(metavar="-- COMMAND", help="What to run.")]
+) -> int:
+    """Run one command with EAGER on and touch no file."""
+    if not target.settings:
+        raise UsageError("eager run needs a Django settings module: name it with --settings")
+    from intelli_ops.eager.overlay import overlay
+
+    with overlay(target.settings, os.environ) as environment:
+        try:
+            return subprocess.run(command, env=environment, check=False).returncode  # noqa: S603 - the user's command
+        except OSError as error:
+            raise UsageError(f"{shlex.join(command)}: {error.strerror or error}") from error
+
+
+def _switch(target: Target, file: Path | None, *, on: bool, dry_run: bool, force: str | None) -> int:
+    from intelli_ops.eager.replace import Busy, Unsuitable, editable, rewrite
+    from intelli_ops.eager.syntax import Refusal
+    from intelli_ops.eager.toggle import switch
+
+    path, root = _path(target, file), _root(target)
+    try:
+        real = editable(path, root)
+        if on:
+            _refuse_production(real, target, force)
+        if dry_run:
+            return _diff(path, real.read_bytes(), switch(real.read_bytes(), on=on))
+        changed = rewrite(path, lambda data: switch(data, on=on), root=root)
+    except Unsuitable as error:
+        raise UsageError(str(error)) from error
+    except Busy as error:
+        sys.stderr.write(f"{safe(error)}\n")
+        return exits.COULD_NOT_TELL
+    except Refusal as refusal:
+        return _refused(path, refusal.reasons, on=on)
+    _say(f"{path}: EAGER {'is' if changed else 'was already'} {'on' if on else 'off'}")
+    _say(_in_force(target))
+    _stale(target, path)
+    return exits.HEALTHY
+
+
+def _refused(path: Path, reasons: tuple[str, ...], *, on: bool) -> int:
+    sys.stderr.write(f"{path} was left as it is: the change cannot be made with certainty\n")
+    for reason in reasons:
+        sys.stderr.write(f"  {safe(reason)}\n")
+    sys.stderr.write(f"edit it by hand so that CELERY_TASK_ALWAYS_EAGER = {on} is what Python ends up with\n")
+    return exits.FAILED
+
+
+def _refuse_production(path: Path, target: Target, force: str | None) -> None:
+    from intelli_ops.eager.guard import production_reason
+
+    reason = production_reason(path, path.read_text(encoding="utf-8", errors="replace"))
+    if reason is None:
+        return
+    module = target.settings or path.stem
+    if force != module:
+        raise UsageError(
+            f"{path} looks like production ({reason}); name the development settings with --settings or --file, "
+            f"or force it with --force {module}"
+        )
+
+
+def _diff(path: Path, before: bytes, after: bytes) -> int:
+    def lines(data: bytes) -> list[str]:
+        return data.decode("utf-8", "replace").splitlines()
+
+    changes = difflib.unified_diff(lines(before), lines(after), str(path), str(path), n=1, lineterm="")
+    for line in changes:
+        _say(line)
+    return exits.HEALTHY
+
+
+def _root(target: Target) -> Path:
+    place = next((place for place in target.places if not place.remote), None)
+    return (place.directory if place else None) or target.directory
+
+
+def _path(target: Target, file: Path | None) -> Path:
+    from intelli_ops.eager.guard import settings_file
+    from intelli_ops.eager.replace import Unsuitable
+
+    if file:
+        return file
+    if not target.settings:
+        raise UsageError("no settings module was found here: name it with --settings, or the file with --file")
+    try:
+        return settings_file(target.settings, _root(target))
+    except Unsuitable as error:
+        raise UsageError(str(error)) from error
+
+
+def _in_force(target: Target) -> str:
+    """What the project's own interpreter ends up with: environment and overlays may say something else."""
+    from intelli_checks.model import Skip, Unavailable
+    from intelli_checks.probes import survey
+
+    try:
+        seen = next(iter(survey.gather(target, target.timeout).values()))
+    except (Skip, Unavailable) as error:
+        return f"in force: could not tell ({error})"
+    value = "on" if seen.conf.get("task_always_eager") else "off"
+    return f"in force: {value}, as {seen.settings_module or seen.celery_app} loads in the project's interpreter"
+
+
+def _stale(target: Target, path: Path) -> None:
+    from intelli_ops.eager.effects import stale_processes
+
+    for process in stale_processes(_root(target).resolve(), path.stat().st_mtime):
+        _say(f"started before this file changed, restart it: {process.what} (pid {process.pid})")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{safe(line)}\n")

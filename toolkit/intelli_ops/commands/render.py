@@ -1,0 +1,83 @@
+"""`intelli-ops render`: deployment files from the profiles that `start-workers` runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+from typing import Annotated
+
+import typer
+from intelli_ops.commands.options import targeted
+from intelli_ops.usage import UsageError
+
+from intelli_checks.target import Target
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+class Kind(StrEnum):
+    """What can be rendered."""
+
+    SYSTEMD = "systemd"
+    COMPOSE = "compose"
+    K8S = "k8s"
+
+
+@app.command(epilog="Example: intelli-ops render systemd --user app --directory /srv/shop --out units/")
+@targeted
+def render(  # noqa: PLR0913 - one parameter per option is how Typer declares them
+    target: Target,
+    *,
+    kind: Annotated[Kind, typer.Argument(help="What to write.")],
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write files here [print them].")] = None,
+    name: Annotated[str | None, typer.Option(help="Prefix of unit and object names [the project's folder].")] = None,
+    directory: Annotated[
+        str | None, typer.Option(metavar="DIR", help="The project on the target machine or in the image [as here].")
+    ] = None,
+    celery: Annotated[str, typer.Option(metavar="EXE", help="The celery command there.")] = "celery",
+    user: Annotated[str, typer.Option(help="systemd: the user workers run as.")] = "celery",
+    image: Annotated[str, typer.Option(help="compose, k8s: the image to run.")] = "project:latest",
+) -> None:
+    """Write systemd units, compose services or Kubernetes objects, one for each worker profile."""
+    from intelli_ops.deploy.plan import Plan
+
+    root = _root(target)
+    plan = Plan(
+        fleet_of(target),
+        name=_label(name or root.name),
+        directory=PurePosixPath(directory or root.as_posix()),
+        celery=(celery,),
+        user=user,
+        image=image,
+    )
+    files = _renderer(kind)(plan)
+    if out is None:
+        sys.stdout.write("\n".join(f"# {file}\n{text}" for file, text in files.items()))
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    for file, text in files.items():
+        (out / file).write_text(text, encoding="utf-8")
+        sys.stdout.write(f"{out / file}\n")
+
+
+def fleet_of(target: Target):  # type: ignore[no-untyped-def]
+    raise NotImplementedError
+
+
+def _renderer(kind: Kind) -> Callable[..., dict[str, str]]:
+    from intelli_ops.deploy import compose, kubernetes, systemd
+
+    return {Kind.SYSTEMD: systemd, Kind.COMPOSE: compose, Kind.K8S: kubernetes}[kind].render
+
+
+def _root(target: Target) -> Path:
+    return (target.places[0].directory if target.places else None) or target.directory
+
+
+def _label(text: str) -> str:
+    label = "".join(character if character.isalnum() else "-" for character in text.lower()).strip("-")
+    if not label.isascii() or not label:
+        raise UsageError(f"{text!r} is no DNS label: give one with --name")
+    return label
