@@ -35,6 +35,11 @@ SECTIONS: dict[str, tuple[Lazy, ...]] = {
         Lazy("explain", "intelli_ops.commands.explain", "Explain a check: cause, how it shows, how to fix it."),
         Lazy("checks", "intelli_ops.commands.checks", "List every check, with its stage and title."),
         Lazy("config", "intelli_ops.commands.config", "Show what the tool believes about your project."),
+        Lazy("probe", "intelli_ops.commands.probe", "Answer one probe of Kubernetes, compose or a load balancer."),
+    ),
+    "Operate": (
+        Lazy("eager", "intelli_ops.commands.eager", "Switch EAGER mode (tasks run inside the request), reversibly."),
+        Lazy("render", "intelli_ops.commands.render", "Write systemd, compose or Kubernetes files for the workers."),
     ),
     "Try it": (
         Lazy("demo", "intelli_ops.commands.demo", "Run the whole system on real photographs, look at every promise."),

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from intelli_ops.commands.options import targeted
-from intelli_ops.usage import UsageError
 
 from intelli_checks.target import Target
 from intelli_checks.text import safe
 from intelli_ops import exits
+from intelli_ops.commands.options import targeted
+from intelli_ops.usage import UsageError
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
@@ -31,7 +31,7 @@ _Force = Annotated[
 
 @app.callback()
 def eager() -> None:
-    """Switch EAGER mode (tasks run inside the request) in the development settings, byte for byte reversible."""
+    """Switch EAGER mode (tasks run inside the request), reversibly."""
 
 
 @app.command()
@@ -57,7 +57,7 @@ def status(target: Target, *, file: _File = None) -> int:
 def on(target: Target, *, file: _File = None, dry_run: _DryRun = False, force: _Force = None) -> int:
     """Uncomment, or add, the two EAGER settings."""
     code = _switch(target, file, on=True, dry_run=dry_run, force=force)
-    if code == exits.HEALTHY:
+    if code == exits.HEALTHY and not dry_run:
         from intelli_ops.eager.effects import SKIPPED_BY_EAGER
 
         _say("while EAGER is on, these are not exercised:")

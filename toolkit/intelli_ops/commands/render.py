@@ -9,10 +9,12 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 import typer
-from intelli_ops.commands.options import targeted
-from intelli_ops.usage import UsageError
 
+from intelli_checks.fleet import Fleet
 from intelli_checks.target import Target
+from intelli_ops.commands.options import targeted
+from intelli_ops.deploy.plan import Plan
+from intelli_ops.usage import UsageError
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -40,9 +42,7 @@ def render(  # noqa: PLR0913 - one parameter per option is how Typer declares th
     user: Annotated[str, typer.Option(help="systemd: the user workers run as.")] = "celery",
     image: Annotated[str, typer.Option(help="compose, k8s: the image to run.")] = "project:latest",
 ) -> None:
-    """Write systemd units, compose services or Kubernetes objects, one for each worker profile."""
-    from intelli_ops.deploy.plan import Plan
-
+    """Write systemd, compose or Kubernetes files for the workers."""
     root = _root(target)
     plan = Plan(
         fleet_of(target),
@@ -62,14 +62,26 @@ def render(  # noqa: PLR0913 - one parameter per option is how Typer declares th
         sys.stdout.write(f"{out / file}\n")
 
 
-def fleet_of(target: Target):  # type: ignore[no-untyped-def]
-    raise NotImplementedError
+def fleet_of(target: Target) -> Fleet:
+    """The declared workers; raises UsageError where the project cannot be asked or contradicts itself."""
+    from intelli_checks.fleet import FleetError, declared
+    from intelli_checks.model import Skip, Unavailable
+    from intelli_checks.probes import survey
+
+    try:
+        seen = next(iter(survey.gather(target, target.timeout).values()))
+        app = target.app or (seen.celery_app or "").partition(":")[0]
+        default = str(seen.conf.get("task_default_queue") or "celery")
+        return declared(app, seen.queues, target.workers, default_queue=default)
+    except (Skip, Unavailable, FleetError) as error:
+        raise UsageError(str(error)) from error
 
 
-def _renderer(kind: Kind) -> Callable[..., dict[str, str]]:
+def _renderer(kind: Kind) -> Callable[[Plan], dict[str, str]]:
     from intelli_ops.deploy import compose, kubernetes, systemd
 
-    return {Kind.SYSTEMD: systemd, Kind.COMPOSE: compose, Kind.K8S: kubernetes}[kind].render
+    renderers = {Kind.SYSTEMD: systemd.render, Kind.COMPOSE: compose.render, Kind.K8S: kubernetes.render}
+    return renderers[kind]
 
 
 def _root(target: Target) -> Path:
