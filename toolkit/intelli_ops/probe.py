@@ -115,10 +115,9 @@ def _first_line(connection: socket.socket, deadline: float) -> str:
 
 def _node(node: str, question: Question, broker: str | None, timeout: float) -> Verdict:
     """Ask one worker through its mailbox. Only for readiness in production: it fails whenever Redis does."""
+    from intelli_checks.dsn import Dsn
     from intelli_checks.probes.layout import Layout
     from intelli_checks.probes.pidbox import ask
-
-    from intelli_checks.dsn import Dsn
     from intelli_checks.probes.resp import Connection, DialError, ReplyError
 
     url = broker or os.environ.get("INTELLI_OPS_BROKER") or os.environ.get("CELERY_BROKER_URL")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
+from intelli_checks.fleet import WorkerProfile
 from intelli_fixtures import peers
 from intelli_fixtures.processes import until
 
@@ -30,7 +31,8 @@ def pulse(tmp_path):
 def start(broker, pulse, intelli_workers):
     def start(pool="prefork"):
         env = {"PULSING_BROKER": broker.url(0), "INTELLI_OPS_HEARTBEAT": str(pulse)}
-        worker = intelli_workers.start(PROJECT, broker.url(0), ["celery"], app="pulsing", pool=pool, env=env)
+        profile = WorkerProfile("worker", ("celery",), concurrency=1, prefetch=1, pool=pool)
+        worker = intelli_workers.start(PROJECT, broker.url(0), profile, app="pulsing", env=env)
         worker.child.wait_until(pulse.exists, 15, "a first heartbeat")
         return worker
 

@@ -29,7 +29,7 @@ class Kind(StrEnum):
 
 @app.command(epilog="Example: intelli-ops render systemd --user app --directory /srv/shop --out units/")
 @targeted
-def render(  # noqa: PLR0913 - one parameter per option is how Typer declares them
+def render(
     target: Target,
     *,
     kind: Annotated[Kind, typer.Argument(help="What to write.")],
