@@ -151,7 +151,10 @@ def _invoke(args: list[str]) -> object:
 
 
 def hoist(args: list[str]) -> list[str]:
-    """Move options that stand before the command behind it: `--broker URL check` becomes `check --broker URL`."""
+    """Move common options that stand before the command behind it: `--broker URL config show` is a `config show`.
+
+    They land before the command's own options, so that of two values the one nearer to the command counts.
+    """
     moved: list[str] = []
     rest = list(args)
     while rest:
@@ -161,7 +164,8 @@ def hoist(args: list[str]) -> list[str]:
         count = 1 if glued else 2
         moved += rest[:count]
         del rest[:count]
-    return [*rest[:1], *moved, *rest[1:]] if rest and not rest[0].startswith("-") else [*moved, *rest]
+    words = next((place for place, arg in enumerate(rest) if arg.startswith("-")), len(rest))
+    return [*rest[:words], *moved, *rest[words:]]
 
 
 def _usage(error: ClickException, args: list[str]) -> int:

@@ -18,7 +18,7 @@ def _option(*names: str, env: str, **more: Any) -> Any:
     return typer.Option(*names, envvar=f"INTELLI_OPS_{env}", show_envvar=False, **more)
 
 
-_COMMON: dict[str, Any] = {
+COMMON: dict[str, Any] = {
     "project": Annotated[
         Path | None,
         _option(
@@ -76,12 +76,12 @@ def targeted(command: Callable[..., int | None]) -> Callable[..., int | None]:
     own = [parameter for name, parameter in signature.parameters.items() if name != "target"]
     common = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for name, annotation in _COMMON.items()
+        for name, annotation in COMMON.items()
     ]
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
 
     def run(*, ctx: typer.Context, **given: Any) -> int | None:
-        flags = {name: given.pop(name) for name in _COMMON}
+        flags = {name: given.pop(name) for name in COMMON}
         typed = {name: value for name, value in flags.items() if _typed(ctx, name) and value is not None}
         return command(resolve(typed), **given)
 

@@ -1,0 +1,49 @@
+"""The command line before any command runs."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+
+import pytest
+import typer
+
+from intelli_ops.cli import COMMON, SECTIONS, hoist
+from intelli_ops.commands import options
+from intelli_ops.version import VERSION
+
+COMMANDS = [command for commands in SECTIONS.values() for command in commands]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("check redis", "check redis"),
+        ("--broker U check redis", "check redis --broker U"),
+        ("--broker=U check", "check --broker=U"),
+        ("-t 3 --broker A check redis --broker B", "check redis -t 3 --broker A --broker B"),
+        ("--broker U config show --origin", "config show --broker U --origin"),
+        ("--help", "--help"),
+        ("--broker", "--broker"),
+        ("--broker U", "--broker U"),
+        ("--unknown U check", "--unknown U check"),
+    ],
+)
+def test_common_options_before_the_command_belong_to_it(typed: str, meant: str):
+    assert hoist(typed.split()) == meant.split()
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_the_help_of_each_command_is_what_the_list_says(command):
+    built = typer.main.get_command(import_module(command.module).app)
+    assert (built.help or "").splitlines()[0] == command.help
+
+
+def test_the_common_options_are_those_that_may_stand_before():
+    declared = {name for option in options.COMMON.values() for name in option.__metadata__[0].param_decls}
+    declared |= {option.__metadata__[0].default for option in options.COMMON.values()}
+    assert {name for name in declared if isinstance(name, str)} == COMMON
+
+
+def test_the_version_in_reports_is_the_one_that_is_installed():
+    assert version("intelli-ops") == VERSION
