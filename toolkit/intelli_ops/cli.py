@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import typer
 from typer.core import TyperGroup
 
-from intelli_checks.text import safe
 from intelli_ops import exits
 from intelli_ops.usage import ClickException, no_such
 
@@ -169,6 +168,8 @@ def hoist(args: list[str]) -> list[str]:
 
 
 def _usage(error: ClickException, args: list[str]) -> int:
+    from intelli_checks.text import safe
+
     message = safe(error.format_message())
     ctx = getattr(error, "ctx", None)
     where = ctx.command_path if ctx else "intelli-ops"
@@ -181,6 +182,8 @@ def _usage(error: ClickException, args: list[str]) -> int:
 
 
 def _unexpected(error: Exception, args: list[str], *, debug: bool) -> int:
+    from intelli_checks.text import safe
+
     message = safe(f"{type(error).__name__}: {error}")
     if debug:
         import traceback

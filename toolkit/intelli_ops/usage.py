@@ -7,14 +7,14 @@ from collections.abc import Iterable
 # Typer 0.28 carries its own copy of click and offers these two nowhere else.
 from typer._click.exceptions import ClickException, UsageError
 
-from intelli_checks.text import safe
-
 __all__ = ["ClickException", "UsageError", "no_such"]
 
 
 def no_such(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """`name` is no `kind`; the message offers the nearest names that are."""
     from difflib import get_close_matches
+
+    from intelli_checks.text import safe
 
     near = get_close_matches(name, list(known), n=3)
     return UsageError(f"no such {kind}: {safe(name)}" + (f"; did you mean {' or '.join(near)}?" if near else ""))
