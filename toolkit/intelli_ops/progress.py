@@ -58,5 +58,6 @@ class Progress:
     def _tell(self, status: Status, seconds: float) -> None:
         from rich.text import Text
 
-        awaited = next(iter(self._awaited.copy()), "")
-        status.update(Text(f"{seconds:.0f} s, waiting for {awaited} and {max(0, len(self._awaited) - 1)} more"))
+        awaited = list(self._awaited)
+        more = f" and {len(awaited) - 1} more" if len(awaited) > 1 else ""
+        status.update(Text(f"{seconds:.0f} s, waiting for {''.join(awaited[:1])}{more}"))

@@ -25,6 +25,7 @@ _SYMBOL = {
     Outcome.PASSED: ("✓", "+", "good"),
 }
 _PROBLEMS = (Outcome.FAILED, Outcome.ERRORED, Outcome.WARNED)
+_ORDER = (*_PROBLEMS, Outcome.PASSED, Outcome.SKIPPED)
 
 
 class _Badge(NamedTuple):
@@ -59,7 +60,7 @@ def _lines(view: View) -> Iterator[Line]:
     yield Line()
     for note in view.report.notes:
         yield from _prose(f"note: {note}", view, indent="", style="warn")
-    yield _verdict(view)
+    yield from _verdict(view)
 
 
 def _headline(view: View) -> Line:
@@ -72,18 +73,25 @@ def _headline(view: View) -> Line:
 
 
 def verdict(view: View) -> str:
-    """The closing line without colours, for renderings that end in a log."""
-    return paint([_verdict(view)], color=False).rstrip()
+    """The outcome and the counts on one line without colours, for renderings that end in a log."""
+    return f"{view.report.outcome.name}: {_took(view)}"
 
 
-def _verdict(view: View) -> Line:
+def _verdict(view: View) -> Iterator[Line]:
+    """What a long report leaves on the screen: the counts, and where to begin."""
     badge = _Badge.of(view.report.outcome, view)
     cause = root_cause(view.report)
-    advice = f"; start with {cause.check.id}" if cause and len(_problems(view.report)) > 1 else ""
-    return Line(
-        (badge.text, badge.style), (f"  {_sum(view.report)} in {view.report.seconds:.2f} s{advice}", ""),
-        (f"  (exit {view.exit_code})", "dim"),
-    )  # fmt: skip
+    if cause is None:
+        yield Line((badge.text, badge.style), (f"  {_took(view)}", ""))
+        return
+    others = len(_problems(view.report)) - 1
+    more = f", then {others} more" if others else ""
+    yield Line((f"           {_took(view)}", "dim"))
+    yield Line((badge.text, badge.style), ("  start with ", ""), (cause.check.id, "id"), (more, ""))
+
+
+def _took(view: View) -> str:
+    return f"{_sum(view.report)} in {view.report.seconds:.2f} s (exit {view.exit_code})"
 
 
 def root_cause(report: Report) -> Result | None:
@@ -105,9 +113,9 @@ def _problems(report: Report) -> tuple[Result, ...]:
 
 def _sum(report: Report) -> str:
     counts = Counter(result.outcome for result in report.results if result.mute is None)
-    parts = [f"{counts[outcome]} {outcome.value}" for outcome in _SYMBOL if counts[outcome]]
+    parts = [f"{counts[outcome]} {outcome.value}" for outcome in _ORDER if counts[outcome]]
     if report.muted:
-        parts.insert(0, f"{len(report.muted)} muted")
+        parts.append(f"{len(report.muted)} muted")
     return ", ".join(parts) or "nothing was checked"
 
 
