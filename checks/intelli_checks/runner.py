@@ -15,29 +15,35 @@ from intelli_checks.text import scrub
 
 def run(checks: Iterable[Check], ctx: Context) -> Iterator[Result]:
     """Start every check now; yield each result in declared order, at the latest at the context's deadline."""
-    tasks: dict[str, _Task] = {}
-    for check in checks:
-        tasks[check.id] = _Task(check, ctx, [tasks[need] for need in check.needs if need in tasks])
-    for task in tasks.values():
-        task.start()
-    for task in tasks.values():
+    for task in _start(checks, ctx):
         yield task.result()
 
 
 def diagnose(checks: Iterable[Check], ctx: Context, on_result: Callable[[Result], None] | None = None) -> Report:
-    """Run `checks` to the end and report; `on_result` sees each result as it becomes known, in declared order."""
-    started, clock = datetime.now(UTC), time.monotonic()
-    results = []
-    for result in run(checks, ctx):
-        results.append(result)
-        if on_result:
-            on_result(result)
-    return Report(
-        tuple(results),
-        ctx.target.describe(),
-        started.isoformat(timespec="milliseconds"),
-        time.monotonic() - clock,
-    )
+    """Run `checks` to the end and report; `on_result` sees each result as it becomes known, in declared order.
+
+    Raises Interrupted, a KeyboardInterrupt that carries what is known by then.
+    """
+    started, clock = datetime.now(UTC).isoformat(timespec="milliseconds"), time.monotonic()
+    tasks, results = _start(checks, ctx), []
+    try:
+        for task in tasks:
+            results.append(task.result())
+            if on_result:
+                on_result(results[-1])
+    except KeyboardInterrupt:
+        known = tuple(task.so_far() for task in tasks)
+        seconds = time.monotonic() - clock
+        raise Interrupted(Report(known, ctx.target.describe(), started, seconds, ("interrupted",))) from None
+    return Report(tuple(results), ctx.target.describe(), started, time.monotonic() - clock)
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a diagnosis; checks that had not ended by then are ERRORED, for they prove nothing."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__()
+        self.report = report
 
 
 def wait(
@@ -52,6 +58,15 @@ def wait(
         if report.exit_code() == 0 or time.monotonic() + interval > deadline:
             return
         threading.Event().wait(interval)
+
+
+def _start(checks: Iterable[Check], ctx: Context) -> list[_Task]:
+    tasks: dict[str, _Task] = {}
+    for check in checks:
+        tasks[check.id] = _Task(check, ctx, [tasks[need] for need in check.needs if need in tasks])
+    for task in tasks.values():
+        task.start()
+    return list(tasks.values())
 
 
 class _Task(threading.Thread):
@@ -69,11 +84,9 @@ class _Task(threading.Thread):
         self.began: Future[float] = Future()
 
     def run(self) -> None:
-        blocker = next((result for need in self.needs if (result := need.result()).blocks), None)
+        blocked = self.blocked()
         self.began.set_result(time.monotonic())
-        if blocker:
-            cause = blocker.because or blocker.check.id
-            self.settle(Outcome.SKIPPED, f"because of {cause}", because=cause)
+        if blocked:
             return
         try:
             for finding in self.check.run(self.ctx):
@@ -88,8 +101,17 @@ class _Task(threading.Thread):
         else:
             self.judge()
 
+    def blocked(self) -> bool:
+        """Wait for what this check needs; whether it is skipped because of that."""
+        blocker = next((result for need in self.needs if (result := need.result()).blocks), None)
+        if blocker:
+            cause = blocker.because or blocker.check.id
+            self.settle(Outcome.SKIPPED, f"because of {cause}", because=cause)
+        return blocker is not None
+
     def result(self) -> Result:
         """The verdict, waiting at most the check's own timeout and the run's deadline; the first verdict stands."""
+        self.blocked()  # at the deadline, what it needed ended this very moment: a skip, whoever of us is first
         deadline = self.ctx.deadline
         try:
             began = self.began.result(max(0.0, deadline - time.monotonic()))
@@ -98,6 +120,11 @@ class _Task(threading.Thread):
         except TimeoutError:
             self.settle(Outcome.ERRORED, f"no answer within {self.seconds:.1f} s")
             return self.verdict.result()
+
+    def so_far(self) -> Result:
+        """The verdict if there is one, else that there will be none."""
+        self.settle(Outcome.ERRORED, "interrupted")
+        return self.verdict.result()
 
     @property
     def seconds(self) -> float:

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -66,8 +67,10 @@ def test_a_check_that_calls_exit_breaks_only_itself(cli):
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_ctrl_c_prints_what_is_known_and_exits_130(cli):
-    with cli.start("check", "lab.passes", "lab.hangs", "--format", "json", "--timeout", "20") as process:
-        _until_threads(process.pid, 3)
+    signal_file = cli.directory / "hangs"
+    args = ["check", "lab.hangs", "--format", "json", "--timeout", "20"]
+    with cli.start(*args, env={"LAB_SIGNAL": str(signal_file)}) as process:
+        until(signal_file.exists)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=5)
     assert (process.returncode, err) == (130, "")
@@ -76,10 +79,10 @@ def test_ctrl_c_prints_what_is_known_and_exits_130(cli):
     assert [(c["outcome"], c["reason"]) for c in document["checks"]] == [("passed", None), ("errored", "interrupted")]
 
 
-def _until_threads(pid: int, count: int) -> None:
-    """The run is under way once its checks have threads."""
-    tasks, ends = Path(f"/proc/{pid}/task"), time.monotonic() + 10
-    while time.monotonic() < ends and len(list(tasks.iterdir())) < count:
+def until(holds: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < ends
         time.sleep(0.01)
 
 

@@ -7,14 +7,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from intelli_checks import mutes
 from intelli_checks.context import Context
-from intelli_checks.model import Check, Outcome, Report, Result, Severity
+from intelli_checks.model import Check, Report, Severity
 from intelli_checks.report import outcome_name
-from intelli_checks.runner import diagnose
+from intelli_checks.runner import Interrupted, diagnose
 from intelli_checks.target import Target
 from intelli_checks.text import scrub
 from intelli_ops import exits
@@ -75,21 +75,13 @@ class Session:
 
     def _round(self, deadline: float) -> tuple[Report, bool]:
         """One diagnosis, muted; what was known by then, and True, when interrupted."""
-        started, began = datetime.now(UTC), time.monotonic()
-        known: list[Result] = []
         interrupted = False
-
-        def note(result: Result) -> None:
-            known.append(result)
-            progress.ended(result)
-
         ctx = self.context(self.target, deadline)
         with Watchdog(deadline), Progress(self.checks, silent=self.wishes.quiet) as progress:
             try:
-                report = diagnose(self.checks, ctx, note)
-            except KeyboardInterrupt:
-                interrupted = True
-                report = _cut_short(self.checks, known, ctx, started, time.monotonic() - began)
+                report = diagnose(self.checks, ctx, progress.ended)
+            except Interrupted as stopped:
+                interrupted, report = True, stopped.report
         if self.wishes.save:
             _record(ctx, self.wishes.save)
         if self.muted:
@@ -154,17 +146,6 @@ def _record(ctx: Context, path: Path) -> None:
     from intelli_ops.files import replace_file
 
     replace_file(path, dump(ctx), private=True)
-
-
-def _cut_short(
-    checks: Sequence[Check], known: Sequence[Result], ctx: Context, started: datetime, seconds: float
-) -> Report:
-    """What an interrupted run knows. The rest could not be told, which is not the same as passed."""
-    done = {result.check.id for result in known}
-    rest = (Result(check, Outcome.ERRORED, (), 0.0, "interrupted") for check in checks if check.id not in done)
-    return Report(
-        (*known, *rest), ctx.target.describe(), started.isoformat(timespec="milliseconds"), seconds, ("interrupted",)
-    )
 
 
 def _changes(before: Report, after: Report) -> list[str]:
