@@ -129,21 +129,24 @@ class Context:
         """What the broker's Redis tells about itself."""
         from intelli_checks.probes import redis
 
-        return redis.gather(self.broker_endpoint, self.budget(2.5))
+        return redis.gather(self.broker_endpoint, self.budget(redis.patience(self.broker_endpoint, 2.5)))
 
     @fact
     def redis_results(self) -> RedisFacts:
         """What the result store's Redis tells about itself."""
         from intelli_checks.probes import redis
 
-        return redis.gather(self.results_endpoint, self.budget(2.5))
+        return redis.gather(self.results_endpoint, self.budget(redis.patience(self.results_endpoint, 2.5)))
 
     @fact
     def redis_channels(self) -> tuple[RedisFacts | Unavailable, ...]:
         """What each Redis of the channel layers tells about itself, or why it does not."""
         from intelli_checks.probes import redis
 
-        return redis.gather_all(self.channels_endpoints, self.budget(2.5))
+        endpoints = self.channels_endpoints
+        return redis.gather_all(
+            endpoints, self.budget(max((redis.patience(one, 2.5) for one in endpoints), default=2.5))
+        )
 
     def require_broker(self) -> None:
         """Raise Skip where tasks never leave the caller: what the broker or a worker says would prove nothing."""

@@ -42,10 +42,11 @@ def ports(ctx: Context) -> set[int]:
         if (url.hostname or "") in LOOPBACK:
             found.add(url.port or _WEB_PORTS.get(url.scheme, 80))
     try:
-        dsn = ctx.broker_endpoint.dsn
+        endpoint = ctx.broker_endpoint
     except (Skip, Unavailable):
         return found
-    return found | {dsn.port} if dsn.host in LOOPBACK and not dsn.unix_path else found
+    here = endpoint.via is None and endpoint.dsn.host in LOOPBACK and not endpoint.dsn.unix_path
+    return found | {endpoint.dsn.port} if here else found
 
 
 def _media(ctx: Context) -> str | None:
@@ -57,7 +58,7 @@ def _media(ctx: Context) -> str | None:
 
 def _redis_folder(ctx: Context) -> str | None:
     try:
-        facts = ctx.redis_broker
+        facts, via = ctx.redis_broker, ctx.broker_endpoint.via
     except (Skip, Unavailable):
         return None
-    return facts.config.get("dir") if facts.is_loopback or facts.is_unix else None
+    return facts.config.get("dir") if via is None and (facts.is_loopback or facts.is_unix) else None

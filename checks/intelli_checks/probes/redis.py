@@ -25,6 +25,7 @@ from intelli_checks.probes.redis_facts import (
 )
 from intelli_checks.probes.redis_rights import Rehearsal, rehearse
 from intelli_checks.probes.resp import Connection, DialError, Reply, ReplyError
+from intelli_checks.target import Place
 
 FIRST_LOOK = 0.6
 """Share of the time the conversation may take; the rest is for finding out what else listens there."""
@@ -66,6 +67,8 @@ class Endpoint:
     guessed: bool = False
     """The names in the rehearsal are Celery's defaults: the project was not asked."""
     in_container: bool = False
+    via: Place | None = None
+    """Where the URL holds, when that is not here: the project's container or machine."""
     keyprefix: str = ""
     """kombu's `global_keyprefix`."""
     master: str | None = None
@@ -89,6 +92,11 @@ class Endpoint:
         return self.server, self.dsn.scheme, self.dsn.username, self.dsn.password, self.dsn.database
 
 
+def patience(endpoint: Endpoint, seconds: float) -> float:
+    """`seconds`, and twice that where each connection starts a `docker exec` first."""
+    return 2 * seconds if endpoint.via else seconds
+
+
 def gather(endpoint: Endpoint, timeout: float) -> RedisFacts:
     """Facts about the server at `endpoint`, within `timeout` seconds.
 
@@ -97,7 +105,7 @@ def gather(endpoint: Endpoint, timeout: float) -> RedisFacts:
     """
     deadline = time.monotonic() + timeout
     try:
-        with Connection.open(endpoint.dsn, timeout * FIRST_LOOK, tls=endpoint.tls) as connection:
+        with Connection.open(endpoint.dsn, timeout * FIRST_LOOK, tls=endpoint.tls, via=endpoint.via) as connection:
             return _converse(connection, endpoint)
     except DialError as error:
         raise redis_outage.explain(error, _place(endpoint, deadline)) from error
@@ -128,7 +136,7 @@ def gather_all(endpoints: Sequence[Endpoint], timeout: float) -> tuple[RedisFact
 
 def _place(endpoint: Endpoint, deadline: float) -> redis_outage.Place:
     def look() -> tuple[str, str]:
-        return redis_peer.look(endpoint.dsn, max(0.2, deadline - time.monotonic()))
+        return redis_peer.look(endpoint.dsn, max(0.2, deadline - time.monotonic()), endpoint.via)
 
     return redis_outage.Place(endpoint.dsn, endpoint.setting, endpoint.subject, endpoint.in_container, look)
 
@@ -181,7 +189,7 @@ def _describe(connection: Connection, endpoint: Endpoint, ping_ms: float) -> Red
         slow=parse_slowlog(slow),
         server_time=server_time,
         clock_offset=None if server_time is None else round(server_time - between, 3),
-        verified=_verified(connection),
+        verified=None if endpoint.via else _verified(connection),
         guessed=endpoint.guessed,
         keyprefix=endpoint.keyprefix,
     )
@@ -220,7 +228,7 @@ def _open_to_all(connection: Connection, endpoint: Endpoint) -> bool | None:
         return b"nopass" in flags and b"on" in flags
     left = connection.deadline - time.monotonic()
     try:
-        with redis_peer.bare(dsn, left, tls=endpoint.tls) as stranger:
+        with redis_peer.bare(dsn, left, tls=endpoint.tls, via=endpoint.via) as stranger:
             return stranger.call("PING") == b"PONG"
     except ReplyError:
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from intelli_checks.model import Skip, Unavailable
 from intelli_checks.probes import redis_rights, redis_sentinel
 from intelli_checks.probes.redis import Endpoint
 from intelli_checks.probes.survey import LayerDecl, Survey
+from intelli_checks.target import Place
 from intelli_checks.text import safe
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ def broker(ctx: Context) -> Endpoint:
         raise Skip("the project declares no broker", because=APP if survey.errors else None)
     if fell_back(survey):
         raise _fell_back(survey.broker)
-    return _broker(survey.broker, survey, guessed=False)
+    return _seen_from(_via(ctx, survey), _broker(survey.broker, survey, guessed=False))
 
 
 def results(ctx: Context) -> Endpoint:
@@ -42,7 +44,7 @@ def results(ctx: Context) -> Endpoint:
     survey = _survey(ctx, "the result store")
     if survey.results is None:
         raise Skip("the project keeps no results", because=APP if survey.errors else None)
-    return _results(survey.results, survey)
+    return _seen_from(_via(ctx, survey), _results(survey.results, survey))
 
 
 def channels(ctx: Context) -> tuple[Endpoint, ...]:
@@ -59,7 +61,13 @@ def channels(ctx: Context) -> tuple[Endpoint, ...]:
             ),
         )
     survey = _survey(ctx, "the channel layer")
-    found = [_layer(survey, layer, host) for layer in survey.layers for host in layer.hosts if _on_redis(layer)]
+    via = _via(ctx, survey)
+    found = [
+        _seen_from(via, _layer(survey, layer, host))
+        for layer in survey.layers
+        for host in layer.hosts
+        if _on_redis(layer)
+    ]
     if found:
         return tuple(found)
     if survey.layers:
@@ -147,6 +155,22 @@ def _layer(survey: Survey, layer: LayerDecl, host: Dsn) -> Endpoint:
 def _master_name(layer: LayerDecl, host: Dsn) -> str | None:
     options = dict(zip(layer.hosts, layer.options, strict=False)).get(host, {})
     return options.get("master_name") or layer.config.get("master_name")
+
+
+def _via(ctx: Context, survey: Survey) -> Place | None:
+    """The place whose URLs these are, when they hold only there; its own answers say how it is called."""
+    return next((place for place in ctx.target.places if place.name == survey.place and place.remote), None)
+
+
+def _seen_from(via: Place | None, endpoint: Endpoint) -> Endpoint:
+    """`endpoint` dialled from `via`; certificate files that exist only there cannot be checked from here."""
+    if via is None:
+        return endpoint
+    given = {**endpoint.dsn.options, **endpoint.tls}
+    files = [name for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile") if given.get(name)]
+    missing = {name: "" for name in files if not Path(given[name]).exists()}
+    tls = {**endpoint.tls, **missing, "ssl_cert_reqs": "none"} if missing else endpoint.tls
+    return replace(endpoint, via=via, tls=tls)
 
 
 def _needs_requirement(dsn: Dsn) -> Unavailable:

@@ -23,7 +23,9 @@ def master(endpoint: Endpoint, timeout: float) -> Endpoint:
     failures: list[str] = []
     for member in members:
         try:
-            with Connection.open(_anonymous(member, endpoint), timeout / len(members), database=0) as sentinel:
+            with Connection.open(
+                _anonymous(member, endpoint), timeout / len(members), database=0, via=endpoint.via
+            ) as sentinel:
                 name = endpoint.master or _only_master(sentinel)
                 found = sentinel.call("SENTINEL", "get-master-addr-by-name", name)
         except DialError as error:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from intelli_checks.dsn import Dsn
+from intelli_checks.target import Place
 
 if TYPE_CHECKING:
     import ssl
@@ -60,11 +61,20 @@ class Connection:
 
     @classmethod
     def open(
-        cls, dsn: Dsn, timeout: float, *, tls: Mapping[str, str] | None = None, database: int | None = None
+        cls,
+        dsn: Dsn,
+        timeout: float,
+        *,
+        tls: Mapping[str, str] | None = None,
+        database: int | None = None,
+        via: Place | None = None,
     ) -> Self:
-        """Connect, encrypt, authenticate and select as the URL says; raises DialError naming the step that broke."""
+        """Connect, encrypt, authenticate and select as the URL says; raises DialError naming the step that broke.
+
+        `via` is where to connect from, when not from here.
+        """
         deadline = time.monotonic() + timeout
-        sock = _connect(dsn, deadline)
+        sock = _connect(dsn, deadline) if via is None else _connect_from(via, dsn, deadline)
         connection = cls(sock, deadline)
         try:
             if dsn.tls:
@@ -223,6 +233,15 @@ def _connect(dsn: Dsn, deadline: float) -> socket.socket:
     raise failure
 
 
+def _connect_from(place: Place, dsn: Dsn, deadline: float) -> socket.socket:
+    from intelli_checks.probes import relay
+
+    try:
+        return relay.connect(place, dsn.unix_path or dsn.host, dsn.port, max(0.1, deadline - time.monotonic()))
+    except relay.RelayError as error:
+        raise DialError("resolve" if error.step == "resolve" else "connect", str(error)) from error
+
+
 def _connect_to(family: int, address: object, deadline: float) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -264,7 +283,7 @@ def _encrypt(sock: socket.socket, dsn: Dsn, options: Mapping[str, str], deadline
     import ssl  # 15 ms that a plain connection need not pay
 
     try:
-        context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
+        context = ssl.create_default_context(cafile=options.get("ssl_ca_certs") or None)
         requirement = options.get("ssl_cert_reqs", "required").lower().removeprefix("cert_")
         if requirement in {"none", "optional"} or options.get("ssl_check_hostname", "true").lower() == "false":
             context.check_hostname = False
