@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 # Causes before consequences: results are reported in this order, so the first failing line is the root cause.
 BUILTIN = (
     "intelli_checks.families.celery_app",
+    "intelli_checks.families.places",
+    "intelli_checks.families.celery_settings",
+    "intelli_checks.families.channels_settings",
+    "intelli_checks.families.declared_routing",
+    "intelli_checks.families.declared_delivery",
+    "intelli_checks.families.declared_results",
+    "intelli_checks.families.django",
     "intelli_checks.families.redis",
     "intelli_checks.families.redis_durability",
     "intelli_checks.families.redis_memory",
