@@ -123,7 +123,7 @@ def database(survey: Survey) -> Iterator[Finding]:
 @check("channels.version", stage=Stage.STATIC, needs=["celery.app"])
 @of_channels
 def version(survey: Survey) -> Iterator[Finding]:
-    """channels_redis survives being called from workers.
+    """The installed channels_redis can be called from workers.
 
     Before 4.1 its connections outlived their event loop: `async_to_sync(layer.group_send)` in a task fails now and then
     with "Event loop is closed". Fix: pip install -U channels-redis.
@@ -172,7 +172,7 @@ def asgi(survey: Survey) -> Iterator[Finding]:
 @check("channels.server", stage=Stage.STATIC, needs=["channels.asgi"])
 @of_channels
 def server(survey: Survey) -> Iterator[Finding]:
-    """`runserver` serves WebSockets.
+    """The development server takes WebSockets.
 
     daphne must come before django.contrib.staticfiles in INSTALLED_APPS (else daphne.E001, and runserver refuses);
     where it is missing, runserver serves WSGI and every handshake ends with 404. Another ASGI server needs neither.
