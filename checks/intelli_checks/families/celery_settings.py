@@ -114,12 +114,11 @@ def environment(survey: Survey) -> Iterator[Finding]:
     Example: `export CELERY_BROKER_URL=redis://staging/0` in a shell profile.
     """
     configured = survey.extra.get("broker_configured")
-    if survey.broker is None or not configured or str(survey.broker) == configured:
-        return
-    if survey.broker.is_redis or not configured.startswith(survey.broker.scheme):
+    variable = next((name for name in survey.extra.get("overriding") or () if "BROKER" in name), None)
+    if variable and configured and survey.broker and str(survey.broker) != configured:
         yield fail(
-            f"the environment sends messages to {survey.broker}, the settings say {configured}",
-            hint=f'unset CELERY_BROKER_URL, or {setting(survey, "broker_url")} = os.environ["CELERY_BROKER_URL"]',
+            f"{variable} sends messages to {survey.broker}, the settings say {configured}",
+            hint=f'unset {variable}, or {setting(survey, "broker_url")} = os.environ["{variable}"]',
             used=str(survey.broker),
             configured=configured,
         )

@@ -69,7 +69,7 @@ def idle(survey: Survey) -> Iterator[Finding]:
     """
     redis, channels = _version(survey, "redis"), _version(survey, "channels-redis")
     for one in survey.layers:
-        if not one.backend.endswith("core.RedisChannelLayer"):
+        if one.problem or not one.backend.endswith("core.RedisChannelLayer"):
             continue
         for number, host in enumerate(one.hosts):
             timeout = _read_timeout(one, number, host, redis)

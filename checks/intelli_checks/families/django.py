@@ -11,6 +11,8 @@ from intelli_checks.families.declared import for_development, listed, of_django,
 from intelli_checks.probes.survey import Audit, Survey
 
 DJANGO_ERROR = 40
+TOLD_ELSEWHERE = frozenset({"daphne.E001"})
+"""Messages another check of ours names as the cause: `channels.server`."""
 GIB = 1024**3
 
 
@@ -166,6 +168,8 @@ def checks(ctx: Context) -> Iterator[Finding]:
                     hint=f"correct {where or 'it'}, then: python manage.py check",
                 )
         for message in audit.system_checks:
+            if message["id"] in TOLD_ELSEWHERE:
+                continue
             text = f"{message['id']}: {' '.join(message['message'].split())}"
             if message["level"] >= DJANGO_ERROR:
                 yield fail(text, hint=message["hint"] or "python manage.py check", subject=message["object"] or "")

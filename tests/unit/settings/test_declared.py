@@ -120,7 +120,7 @@ SPEAKS: list[tuple[Callable[..., Any], Survey, str, str]] = [
     (celery_settings.deprecated, project(extra={"deprecated": ["CELERYD_PREFETCH_MULTIPLIER"]}), "WARNING", "CELERYD_"),
     (
         celery_settings.environment,
-        project(extra={"broker_configured": "redis://redis:6379/5"}),
+        project(extra={"broker_configured": "redis://redis:6379/5", "overriding": ["CELERY_BROKER_URL"]}),
         "ERROR",
         "sends messages to redis://redis:6379/0, the settings say redis://redis:6379/5",
     ),
@@ -289,7 +289,8 @@ SILENT: list[tuple[Callable[..., Any], Survey]] = [
     (celery_settings.namespace, project()),
     (celery_settings.names, project()),
     (celery_settings.environment, project(extra={"broker_configured": "redis://redis:6379/0"})),
-    (celery_settings.environment, project(extra={"broker_configured": None})),
+    (celery_settings.environment, project(extra={"broker_configured": "redis://redis:6379/5"})),
+    (celery_settings.environment, project(extra={"broker_configured": None, "overriding": ["CELERY_BROKER_URL"]})),
     (celery_settings.broker_url, project()),
     (celery_settings.broker_url, project(conf={"broker_url": "amqp://mq//"}, broker=Dsn("amqp://mq//"))),
     (

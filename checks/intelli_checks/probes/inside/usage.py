@@ -14,7 +14,7 @@ from typing import Any
 
 from . import detect
 
-MENTIONS = (".delay(", "apply_async(", "chord(", "AsyncResult(", "group_send(", ".send(")
+MENTIONS = (".delay(", "apply_async(", "chord(", "AsyncResult(", "group_send", ".send(")
 SECONDS = 0.5
 """Time for a whole project; what lies beyond is not looked at."""
 SENDERS = ("delay", "apply_async")
@@ -130,6 +130,9 @@ def _is_atomic(node: ast.AST) -> bool:
 
 
 def _called(node: ast.Call) -> str:
+    """The name that is called, through `async_to_sync(...)` too."""
+    if isinstance(node.func, ast.Call) and _called(node.func) == "async_to_sync" and node.func.args:
+        return str(getattr(node.func.args[0], "attr", ""))
     return str(getattr(node.func, "attr", None) or getattr(node.func, "id", ""))
 
 
