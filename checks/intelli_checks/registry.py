@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 # Causes before consequences: results are reported in this order, so the first failing line is the root cause.
 BUILTIN = (
     "intelli_checks.families.celery_app",
+    "intelli_checks.families.places",
+    "intelli_checks.families.celery_settings",
     "intelli_checks.families.redis",
     "intelli_checks.families.redis_durability",
     "intelli_checks.families.redis_memory",
@@ -28,6 +30,11 @@ BUILTIN = (
     "intelli_checks.families.celery_results",
     "intelli_checks.families.celery_beat",
     "intelli_checks.families.host",
+    "intelli_checks.families.channels_settings",
+    "intelli_checks.families.declared_routing",
+    "intelli_checks.families.declared_delivery",
+    "intelli_checks.families.declared_results",
+    "intelli_checks.families.django",
 )
 ENTRY_POINTS = "intelli_ops.checks"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from intelli_checks import Finding, Skip, Stage, check, fail, info, warn
 from intelli_checks.context import Context
-from intelli_checks.families.declared import of_celery, place_of
+from intelli_checks.families.declared import for_tests, of_celery, place_of
 from intelli_checks.probes.survey import Survey
 
 LOADING = ("settings", "app", "celery", "tasks")
@@ -89,7 +89,7 @@ def eager(survey: Survey) -> Iterator[Finding]:
         return
     source = survey.extra.get("eager") or {}
     reason = f"EAGER mode is on: {_told_by(survey, source)}"
-    if _for_tests(survey):
+    if for_tests(survey):
         yield info(f"{reason} (test settings)", **_facts(source))
         return
     yield fail(
@@ -118,11 +118,6 @@ def _off(survey: Survey, source: Mapping[str, Any]) -> str:
             return f"unset {variable['name']} where web and workers start, then restart them"
     where = place_of(survey, source)
     return f"remove it from {where}, then restart web and workers (in development: intelli-ops eager off)"
-
-
-def _for_tests(survey: Survey) -> bool:
-    last = (survey.settings_module or "").rpartition(".")[2].lower()
-    return last.startswith(("test", "ci")) or last.endswith(("test", "tests", "testing"))
 
 
 def _facts(source: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import wraps
@@ -73,3 +74,38 @@ def place_of(survey: Survey, record: Mapping[str, Any]) -> str:
     if survey.project and path.is_relative_to(survey.project):
         path = path.relative_to(survey.project)
     return f"{path}:{record['line']}" if record.get("line") else str(path)
+
+
+def close_to(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?`, or nothing when no known name resembles it."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def listed(names: Iterable[object], limit: int = 6) -> str:
+    """Names for a sentence, the first few of them."""
+    told = list(dict.fromkeys(str(name) for name in names))
+    more = f" and {len(told) - limit} more" if len(told) > limit else ""
+    return ", ".join(told[:limit]) + more
+
+
+def for_tests(survey: Survey) -> bool:
+    """Whether these are settings for a test run, where EAGER and in-memory transports are meant."""
+    last = (survey.settings_module or "").rpartition(".")[2].lower()
+    return last.startswith(("test", "ci")) or last.endswith(("test", "tests", "testing"))
+
+
+def for_development(survey: Survey) -> bool:
+    """Whether these settings serve a developer or a test, not people."""
+    return bool(survey.django.get("DEBUG")) or for_tests(survey)
+
+
+def usage(survey: Survey, kind: str) -> list[Mapping[str, Any]]:
+    """Uses of one kind in the project's code, as the survey's `usage` tells them."""
+    return [use for use in survey.extra.get("usage", ()) if use["kind"] == kind]
+
+
+def setting(survey: Survey, name: str) -> str:
+    """How this project would spell a Celery setting: with Django's prefix or in lower case."""
+    prefix = survey.extra.get("namespace")
+    return f"{prefix}_{name.upper()}" if prefix else name

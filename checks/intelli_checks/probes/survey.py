@@ -96,7 +96,8 @@ class Survey:
     """What could not be loaded: step, type, message, file, line, module."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """results_backend (class name), exposed, shared_tasks, namespace, config_source, eager (where EAGER comes from),
-    settings_names (suspicious ones), broker_configured (redacted), hostname, uid, container, executable, platform."""
+    settings_names (suspicious ones), broker_configured (redacted), hostname, uid, container, executable, platform,
+    usage (how the code uses Celery: kind, file, line)."""
 
     @property
     def eager(self) -> bool:

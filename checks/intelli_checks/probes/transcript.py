@@ -26,6 +26,7 @@ _DOING = {
     "django": "reading the Django settings",
     "layers": "importing the channel layer",
     "asgi": "importing the ASGI application",
+    "usage": "reading the project's source",
     "system checks": "running Django's system checks",
     "migrations": "looking for unapplied migrations",
     "deploy checks": "running Django's deployment checks",
@@ -157,9 +158,10 @@ def survey(place: Place, answer: Answer) -> Survey:
 
 
 _EXTRA = (
-    "app_name", "executable", "platform", "hostname", "uid", "container", "settings_file", "settings_defaults", "main",
-    "module", "exposed", "namespace", "config_source", "deprecated", "broker_configured", "results_backend", "eager",
-    "settings_names", "shared_tasks", "asgi_application", "asgi_protocols",
+    "app_name", "executable", "platform", "hostname", "uid", "container", "settings_file",
+    "settings_defaults", "main", "module", "exposed", "namespace", "config_source", "deprecated",
+    "broker_configured", "overriding", "results_backend", "eager", "settings_names", "shared_tasks",
+    "asgi_application", "asgi_protocols", "usage",
 )  # fmt: skip
 
 

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from intelli_checks import configuration
+from intelli_checks import Result, Stage, configuration
+from intelli_checks.context import Context
 from intelli_checks.probes import survey
 from intelli_checks.probes.survey import Survey
+from intelli_checks.registry import registry
+from intelli_checks.runner import diagnose
 
 PROJECTS = Path(__file__).parents[2] / "projects"
 
@@ -29,6 +32,19 @@ def project(tmp_path: Path) -> Callable[[str], Path]:
         return Path(shutil.copytree(PROJECTS / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__")))
 
     return copy
+
+
+@pytest.fixture
+def diagnosed() -> Callable[..., dict[str, Result]]:
+    """Every declared-configuration check on a real project, by id."""
+    registry.load()
+
+    def run(folder: Path, **flags: object) -> dict[str, Result]:
+        target = configuration.load({"project": folder, "timeout": 40.0, **flags}, os.environ, folder)
+        report = diagnose(registry.select(("celery", "channels", "django"), stage=Stage.STATIC), Context(target))
+        return {result.check.id: result for result in report.results}
+
+    return run
 
 
 @pytest.fixture

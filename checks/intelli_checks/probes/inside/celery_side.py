@@ -67,6 +67,9 @@ def declared(interview: Any) -> Facts:
     yield "deprecated", sorted(_deprecated(app))
     yield "broker", _broker(app)
     yield "broker_configured", _as_url(conf.get("broker_url"))
+    # Celery reads these itself, before any configuration.
+    variables = ("CELERY_BROKER_WRITE_URL", "CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_RESULT_BACKEND")
+    yield "overriding", [name for name in variables if os.environ.get(name)]
     yield "results", _as_url(conf.result_backend)
     yield "results_backend", _backend(app)
     yield "beat", {str(name): _beat_entry(entry) for name, entry in dict(conf.beat_schedule or {}).items()}

@@ -117,6 +117,9 @@ def _walk(application: Any, prefix: str, stack: list[str], depth: int) -> Iterat
         for route in inner_routes:
             yield from _walk(route.callback, prefix + str(route.pattern), stack, depth + 1)
         return
+    if inspect.isclass(application) and hasattr(application, "as_asgi"):
+        yield {**_route(application, prefix, stack), "problem": "the consumer class itself: write .as_asgi()"}
+        return
     consumer = getattr(application, "consumer_class", None)
     if consumer is not None:
         yield _route(consumer, prefix, stack)
@@ -145,6 +148,7 @@ def _route(consumer: Any, path: str, stack: list[str]) -> dict[str, Any]:
         "middleware": stack,
         "origin_checked": any("Origin" in name or "Host" in name for name in stack),
         "authenticated": any("Auth" in name or "Token" in name or "JWT" in name for name in stack),
+        "uses_user": _reads_user(consumer),
         "groups": values.plain(getattr(consumer, "groups", None)),
         "layer": values.plain(getattr(consumer, "channel_layer_alias", None)),
     }
@@ -154,3 +158,11 @@ def _ordinary(consumer: Any) -> list[str]:
     """Method names every consumer has from Channels itself."""
     bases = [base for base in consumer.__mro__[1:] if base.__module__.startswith("channels.")]
     return [name for base in bases for name in vars(base)]
+
+
+def _reads_user(consumer: Any) -> bool:
+    try:
+        source = inspect.getsource(consumer)
+    except (OSError, TypeError):
+        return False
+    return 'scope["user"]' in source or "scope['user']" in source

@@ -64,7 +64,7 @@ def look_in(root: Path) -> Project:
 
 def _places(start: Path) -> Iterator[Path]:
     yield start
-    below = [child for child in sorted(start.iterdir()) if child.is_dir() and _wanted(child)] if start.is_dir() else []
+    below = [child for child in sorted(start.iterdir()) if child.is_dir() and wanted(child)] if start.is_dir() else []
     below.sort(key=lambda child: child.name not in USUAL_SUBFOLDERS)
     if (start / ".git").exists():  # a repository's root: its project lies below, never above
         yield from below
@@ -82,7 +82,7 @@ def _above(start: Path) -> Iterator[Path]:
             return
 
 
-def _wanted(folder: Path) -> bool:
+def wanted(folder: Path) -> bool:
     """Whether modules can be imported from `folder`, and whether those would be the project's own."""
     return folder.name.isidentifier() and folder.name not in SKIPPED and not (folder / "pyvenv.cfg").exists()
 
@@ -95,7 +95,7 @@ def _settings(root: Path, defaults: tuple[tuple[str, str], ...]) -> tuple[str | 
         return module, file
     for pattern in ("*/settings.py", "*/settings/__init__.py", "settings.py"):
         for path in sorted(root.glob(pattern)):
-            if _wanted(path.parent):
+            if wanted(path.parent):
                 return _module_name(path, root), "the only settings module in sight"
     return None, ""
 
@@ -105,7 +105,7 @@ def settings_defaults(root: Path) -> Iterator[tuple[str, str]]:
     yield from _default_in(root / "manage.py", root)
     for name in ("celery.py", "asgi.py", "wsgi.py"):
         for path in sorted(root.glob("*/" + name)):
-            if _wanted(path.parent):
+            if wanted(path.parent):
                 yield from _default_in(path, root)
 
 
@@ -192,7 +192,7 @@ def _sources(root: Path, depth: int) -> Iterator[Path]:
     found: list[Path] = []
     for folder, names, files in os.walk(str(root)):
         below = len(Path(folder).relative_to(root).parts)
-        names[:] = sorted(name for name in names if below < depth and _wanted(Path(folder, name)))
+        names[:] = sorted(name for name in names if below < depth and wanted(Path(folder, name)))
         found += [Path(folder, name) for name in sorted(files) if name.endswith(".py")]
         if len(found) > MAX_FILES:
             break

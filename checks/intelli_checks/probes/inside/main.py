@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable
 
-from . import celery_side, channels_side, detect, django_side, values
+from . import celery_side, channels_side, detect, django_side, usage, values
 
 DISTRIBUTIONS = (
     "celery", "kombu", "billiard", "redis", "django", "channels", "channels-redis", "daphne", "uvicorn", "gunicorn",
@@ -78,6 +78,7 @@ def _stages(purpose: str) -> list[tuple[str, Any]]:
         ("django", django_side.declared),
         ("layers", channels_side.layers),
         ("asgi", channels_side.routes),
+        ("usage", usage.scan),
     ]
 
 

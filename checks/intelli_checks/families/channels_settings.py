@@ -1,0 +1,264 @@
+"""Can the declared channel layer carry what workers send to WebSockets?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from intelli_checks import Finding, Skip, Stage, check, fail, info, warn
+from intelli_checks.dsn import Dsn
+from intelli_checks.families.declared import close_to, for_tests, listed, of_channels, place_of, usage
+from intelli_checks.probes.survey import LayerDecl, Survey
+
+IN_MEMORY = "InMemoryChannelLayer"
+BLOCKING_READ = 5.0
+"""Seconds one BZPOPMIN of channels_redis waits on the server (channels_redis.core, brpop_timeout)."""
+
+
+@check("channels.layer", stage=Stage.STATIC, needs=["celery.app"])
+@of_channels
+def layer(survey: Survey) -> Iterator[Finding]:
+    """The channel layer can be built as declared.
+
+    Cause: a backend that does not import (channels_redis is missing, a typo), or `hosts` that is a string instead of a
+    list. Shows as: every WebSocket handshake ends with 500, every group_send raises.
+    Fix: install channels-redis, write hosts as a list. Example: "hosts": "redis://redis:6379/1".
+    """
+    for one in survey.layers:
+        if one.problem:
+            yield fail(
+                f"layer {one.alias}: {one.problem}",
+                hint='pip install channels-redis; "CONFIG": {"hosts": ["redis://127.0.0.1:6379/1"]}',
+                subject=one.alias,
+            )
+    if not survey.layers and survey.websocket_routes:
+        yield info("WebSocket routes but no CHANNEL_LAYERS: consumers can be reached by their own client only")
+
+
+@check("channels.in_memory", stage=Stage.STATIC, needs=["celery.app"])
+@of_channels
+def in_memory(survey: Survey) -> Iterator[Finding]:
+    """The channel layer joins processes.
+
+    InMemoryChannelLayer lives inside one process: what a worker sends to a group never reaches the sockets of the web
+    server, without any error. It is for tests. Shows as: jobs finish, the socket stays silent.
+    Fix: channels_redis. Example: CHANNEL_LAYERS copied from a tutorial.
+    """
+    for one in survey.layers:
+        if not one.backend.endswith(IN_MEMORY) or for_tests(survey) or survey.eager:
+            continue
+        message = f"layer {one.alias} is in memory: events sent by a worker never reach a socket"
+        hint = '"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": ["redis://127.0.0.1:6379/1"]}'
+        if survey.celery_app:
+            yield fail(message, hint=hint, subject=one.alias)
+        else:
+            yield warn(
+                f"layer {one.alias} is in memory: a second web process hears nothing", hint=hint, subject=one.alias
+            )
+
+
+@check("channels.idle", stage=Stage.STATIC, needs=["celery.app"])
+@of_channels
+def idle(survey: Survey) -> Iterator[Finding]:
+    """Idle WebSockets stay open.
+
+    Cause: redis-py 8 gives every connection a read timeout of 5 s; channels_redis up to 4.3.0 waits exactly 5 s for the
+    next message, so the client gives up first. Shows as: every idle socket closes with 1011 after 5 to 6 s, on a system
+    where any quick test passes. Fix: a socket_timeout of None or above 5 for each host, or redis<8.
+    Example: "hosts": [{"address": "redis://127.0.0.1:6379/1", "socket_timeout": None}].
+    """
+    redis, channels = _version(survey, "redis"), _version(survey, "channels-redis")
+    for one in survey.layers:
+        if one.problem or not one.backend.endswith("core.RedisChannelLayer"):
+            continue
+        for number, host in enumerate(one.hosts):
+            timeout = _read_timeout(one, number, host, redis)
+            if timeout is not None and timeout <= BLOCKING_READ and (channels or (0,)) <= (4, 3, 0):
+                yield fail(
+                    f"every idle WebSocket is closed after about {BLOCKING_READ:g} s: redis-py "
+                    f"{survey.versions.get('redis', '?')} stops reading from {host} after {timeout:g} s",
+                    hint=f'in CHANNEL_LAYERS: "hosts": [{{"address": "{host}", "socket_timeout": None}}], then restart',
+                    subject=one.alias,
+                    socket_timeout=timeout,
+                )
+
+
+def _read_timeout(one: LayerDecl, number: int, host: Dsn, redis: tuple[int, ...] | None) -> float | None:
+    """Seconds after which redis-py stops waiting for this host; None when it waits for ever."""
+    options = one.options[number] if number < len(one.options) else {}
+    given = options.get("socket_timeout", host.options.get("socket_timeout", "unset"))
+    if given == "unset":
+        return 5.0 if redis and redis >= (8,) else None
+    try:
+        return float(given)
+    except (TypeError, ValueError):
+        return None
+
+
+def _version(survey: Survey, name: str) -> tuple[int, ...] | None:
+    told = survey.versions.get(name)
+    return tuple(int(part) for part in re.findall(r"\d+", told)[:3]) if told else None
+
+
+@check("channels.database", stage=Stage.STATIC, needs=["celery.app"])
+@of_channels
+def database(survey: Survey) -> Iterator[Finding]:
+    """Channel layer and broker do not share one Redis database.
+
+    They run on one server well, but in one database a FLUSHDB, an eviction or a prefix mistake of the one takes the
+    other with it. Fix: another number. Example: broker redis://h/0, layer redis://h/1.
+    """
+    if survey.broker is None or not survey.broker.is_redis:
+        return
+    for one in survey.layers:
+        for host in one.hosts:
+            if (host.address, host.database) == (survey.broker.address, survey.broker.database):
+                yield warn(
+                    f"layer {one.alias} and the broker share database {host.database} of {host.address}",
+                    hint=f"give the layer database {host.database + 1}: redis://{host.address}/{host.database + 1}",
+                    subject=one.alias,
+                )
+
+
+@check("channels.version", stage=Stage.STATIC, needs=["celery.app"])
+@of_channels
+def version(survey: Survey) -> Iterator[Finding]:
+    """The installed channels_redis can be called from workers.
+
+    Before 4.1 its connections outlived their event loop: `async_to_sync(layer.group_send)` in a task fails now and then
+    with "Event loop is closed". Fix: pip install -U channels-redis.
+    """
+    found = _version(survey, "channels-redis")
+    if found and (4, 0) <= found < (4, 1):
+        yield warn(
+            f"channels-redis {survey.versions['channels-redis']} fails in workers: Event loop is closed",
+            hint="pip install 'channels-redis>=4.1'",
+        )
+
+
+# -- the ASGI application ---------------------------------------------------------------------------------------------
+
+
+@check("channels.asgi", stage=Stage.STATIC, needs=["celery.app"])
+@of_channels
+def asgi(survey: Survey) -> Iterator[Finding]:
+    """There is an ASGI application, it imports, and it takes WebSockets.
+
+    Cause: ASGI_APPLICATION is not set (`manage.py check` says nothing, `runserver` raises CommandError), its module
+    does not import, or ProtocolTypeRouter has no "websocket" entry. Shows as: the server does not start, or every
+    handshake ends with 500. Fix: ASGI_APPLICATION = "config.asgi.application".
+    """
+    if error := survey.error("asgi"):
+        where = place_of(survey, error)
+        yield fail(
+            f"the ASGI application does not load: {error['type']}: {error['message']}"
+            + (f" ({where})" if where else ""),
+            hint=str(error.get("hint") or f"correct {where or 'ASGI_APPLICATION'}, then restart the web server"),
+        )
+        return
+    if not survey.django.get("ASGI_APPLICATION"):
+        files = survey.django.get("asgi_files") or ["config/asgi.py"]
+        module = str(files[0]).removesuffix(".py").replace("/", ".")
+        yield fail("ASGI_APPLICATION is not set", hint=f'ASGI_APPLICATION = "{module}.application"')
+        return
+    protocols = survey.extra.get("asgi_protocols") or ()
+    if "websocket" not in protocols and not survey.websocket_routes:
+        yield warn(
+            f"{survey.django['ASGI_APPLICATION']} takes no WebSocket: every handshake is refused",
+            hint='ProtocolTypeRouter({"http": ..., "websocket": URLRouter(...)})',
+        )
+
+
+@check("channels.server", stage=Stage.STATIC, needs=["channels.asgi"])
+@of_channels
+def server(survey: Survey) -> Iterator[Finding]:
+    """The development server takes WebSockets.
+
+    daphne must come before django.contrib.staticfiles in INSTALLED_APPS (else daphne.E001, and runserver refuses);
+    where it is missing, runserver serves WSGI and every handshake ends with 404. Another ASGI server needs neither.
+    """
+    apps = [str(app) for app in survey.django.get("INSTALLED_APPS") or ()]
+    first = next((position for position, app in enumerate(apps) if app.startswith("daphne")), None)
+    files = apps.index("django.contrib.staticfiles") if "django.contrib.staticfiles" in apps else None
+    if first is not None and files is not None and first > files:
+        yield fail("daphne comes after django.contrib.staticfiles", hint='INSTALLED_APPS = ["daphne", ...]: first')
+    elif first is None and (_version(survey, "channels") or (4,)) >= (4,):
+        yield info(
+            "runserver serves WSGI, so no WebSockets: daphne is not in INSTALLED_APPS (other servers do not need it)"
+        )
+
+
+@check("channels.routes", stage=Stage.STATIC, needs=["channels.asgi"])
+@of_channels
+def routes(survey: Survey) -> Iterator[Finding]:
+    """WebSocket routes can match, and lead to applications.
+
+    Channels takes the leading slash off before it matches, so a pattern that starts with one never does; a consumer
+    class without `.as_asgi()` is not an application. Shows as: 500 "No route found" or TypeError at the handshake.
+    Example: re_path(r"^/ws/jobs/$", JobConsumer).
+    """
+    for route in survey.websocket_routes:
+        path = str(route["path"])
+        consumer = str(route["consumer"]).rpartition(".")[2]
+        if route.get("problem"):
+            yield fail(f"{path} leads to {route['problem']}", hint=f"{consumer}.as_asgi()", subject=path)
+        elif path.startswith(("/", "^/")):
+            hint = f'write "{path.replace("/", "", 1)}"'
+            yield fail(f"{path} never matches: Channels removes the leading slash", hint=hint, subject=path)
+
+
+@check("channels.handlers", stage=Stage.STATIC, needs=["channels.asgi"])
+@of_channels
+def handlers(survey: Survey) -> Iterator[Finding]:
+    """Every event that is sent has a handler.
+
+    A group message of type "job.event" calls the consumer's method `job_event`; without it the consumer raises "No
+    handler for message type" and its socket closes with 1011, while the sender sees success.
+    Fix: the method, or the type's name.
+    """
+    known = {handler for route in survey.websocket_routes for handler in route.get("handlers") or ()}
+    if not known:
+        raise Skip("no consumer to compare with")
+    for use in usage(survey, "event"):
+        method = str(use["type"]).replace(".", "_")
+        if method not in known:
+            yield fail(
+                f"no consumer has a method {method} for events of type {use['type']}{close_to(method, known)}",
+                hint=f"def {method}(self, event) in the consumer, or correct the type at {place_of(survey, use)}",
+                subject=place_of(survey, use),
+            )
+
+
+@check("channels.origin", stage=Stage.STATIC, needs=["channels.asgi"])
+@of_channels
+def origin(survey: Survey) -> Iterator[Finding]:
+    """Other sites cannot open sockets in a visitor's name.
+
+    Browsers send cookies with WebSocket handshakes to any site, and no same-origin rule stops them: without an origin
+    validator another site's page reads what the visitor may read. Fix: AllowedHostsOriginValidator around the routes.
+    """
+    open_routes = [route["path"] for route in survey.websocket_routes if not route.get("origin_checked")]
+    if open_routes:
+        yield warn(
+            f"nobody checks the Origin of handshakes for {listed(open_routes)}",
+            hint="AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(...))) in the ASGI application",
+        )
+
+
+@check("channels.user", stage=Stage.STATIC, needs=["channels.asgi"])
+@of_channels
+def user(survey: Survey) -> Iterator[Finding]:
+    """Consumers that ask for the user are given one.
+
+    `scope["user"]` is put there by AuthMiddlewareStack; without it the consumer raises KeyError and every handshake
+    ends with 500. Fix: wrap the router. Example: a URLRouter straight under ProtocolTypeRouter.
+    """
+    for route in survey.websocket_routes:
+        if route.get("uses_user") and not route.get("authenticated") and not route.get("middleware"):
+            yield fail(
+                f'{route["consumer"]} reads scope["user"], but nothing in front of it puts one there',
+                hint="AuthMiddlewareStack(URLRouter(...)) in the ASGI application",
+                subject=str(route["path"]),
+            )
+        elif not route.get("authenticated"):
+            yield info(f"{route['path']} is open to anybody who connects", subject=str(route["path"]))

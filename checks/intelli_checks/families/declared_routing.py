@@ -1,0 +1,95 @@
+"""Does every task have a queue, and every name a task?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from intelli_checks import Finding, Stage, check, fail, info, warn
+from intelli_checks.families.declared import close_to, listed, of_celery, setting
+from intelli_checks.probes.survey import Survey
+
+
+@check("celery.routes", stage=Stage.STATIC, needs=["celery.app"])
+@of_celery
+def routes(survey: Survey) -> Iterator[Finding]:
+    """Every task is routed to a queue that is declared.
+
+    Cause: a queue in `task_routes`, or on the task itself, that `task_queues` does not list. A worker started without
+    `-Q` consumes exactly `task_queues`; with `task_create_missing_queues` off, sending raises QueueNotFound.
+    Shows as: tasks of one kind stay PENDING while others run. Fix: declare the queue, or correct the name.
+    Example: a route to `chart_cpu` where the queue is called `charts_cpu`.
+    """
+    for task in survey.tasks:
+        if task.route_error and "QueueNotFound" in task.route_error:
+            yield fail(task.route_error, hint=f"add it to {setting(survey, 'task_queues')}", subject=task.name)
+    if "task_queues" not in survey.conf_changed:
+        return
+    declared = {queue.name for queue in survey.queues}
+    stray: dict[str, list[str]] = {}
+    for task in survey.tasks:
+        if task.queue and task.queue not in declared:
+            stray.setdefault(task.queue, []).append(task.name)
+    for queue, tasks in stray.items():
+        meant = close_to(queue, declared)
+        message = f"{listed(tasks)} goes to a queue that task_queues does not declare{meant}"
+        hint = f"correct the route, or declare {queue} in {setting(survey, 'task_queues')} and start a worker for it"
+        yield (fail if meant else warn)(message, hint=hint, subject=f"queue {queue}", tasks=tasks)
+
+
+@check("celery.routed_names", stage=Stage.STATIC, needs=["celery.app"])
+@of_celery
+def routed_names(survey: Survey) -> Iterator[Finding]:
+    """Every route names a task that exists.
+
+    Cause: a task was renamed or moved, and `task_routes` still has the old name: it now goes to the default queue.
+    Shows as: a queue that stays empty, and another that fills. Fix: the new name in the route.
+    Example: a route for `jobs.tasks.render` while the task is `apps.jobs.tasks.render`.
+    """
+    declared = survey.conf.get("task_routes")
+    known = {task.name for task in survey.tasks}
+    for name in declared if isinstance(declared, dict) else ():
+        if "*" in name or "\\" in name or name in known or name.startswith("celery."):
+            continue
+        meant = close_to(name, known)
+        if meant:
+            hint = f"correct it in {setting(survey, 'task_routes')}"
+            yield warn(f"a route for {name}, a task nobody registers{meant}", hint=hint, subject=name)
+        else:
+            yield info(f"a route for {name}, which is not a task of this project", subject=name)
+
+
+@check("celery.beat_tasks", stage=Stage.STATIC, needs=["celery.app"])
+@of_celery
+def beat_tasks(survey: Survey) -> Iterator[Finding]:
+    """Every beat entry names a task that exists.
+
+    Cause: a renamed or moved task, or a typo in `beat_schedule`; beat sends names without looking.
+    Shows as: "Received unregistered task of type ..." in a worker's log at every tick; the periodic work is not done.
+    Fix: the registered name in the entry. Example: "jobs.sweep" where the task is "jobs.tasks.sweep".
+    """
+    known = {task.name for task in survey.tasks}
+    for entry, told in survey.beat.items():
+        task = str(told.get("task"))
+        if task not in known and not task.startswith("celery."):
+            yield fail(
+                f"beat entry {entry} sends {task}, a task nobody registers{close_to(task, known)}",
+                hint=f"correct it in {setting(survey, 'beat_schedule')}, or import the module that defines the task",
+                subject=entry,
+            )
+
+
+@check("celery.queue_order", stage=Stage.STATIC, needs=["celery.app"])
+@of_celery
+def queue_order(survey: Survey) -> Iterator[Finding]:
+    """No queue starves another.
+
+    With `queue_order_strategy` sorted or priority, a worker of several queues takes from the first as long as it has
+    anything. Shows as: one queue only grows. Fix: round_robin, or a worker for each queue.
+    """
+    options = survey.conf.get("broker_transport_options") or {}
+    strategy = options.get("queue_order_strategy")
+    if strategy in {"sorted", "priority"} and len({task.queue for task in survey.tasks}) > 1:
+        yield warn(
+            f"queue_order_strategy {strategy} lets a busy queue starve the ones after it",
+            hint="queue_order_strategy round_robin, or one worker for each queue",
+        )

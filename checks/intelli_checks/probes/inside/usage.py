@@ -1,0 +1,154 @@
+"""How the project's own code uses Celery and Channels: what its configuration must therefore provide.
+
+Syntax only, and only of files that mention it: nothing is imported. What cannot be told for certain is left out.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from . import detect
+
+MENTIONS = (".delay(", "apply_async(", "chord(", "AsyncResult(", "group_send", ".send(")
+SECONDS = 0.5
+"""Time for a whole project; what lies beyond is not looked at."""
+SENDERS = ("delay", "apply_async")
+Found = dict[str, Any]
+
+
+def scan(interview: Any) -> Iterator[tuple[str, Any]]:
+    """Every use worth a judgement: kind, file, line and what was found there."""
+    root = Path(interview.known.get("root") or ".")
+    deadline = time.monotonic() + SECONDS
+    found: list[Found] = []
+    for path in _files(root):
+        if time.monotonic() > deadline:
+            break
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if any(mention in text for mention in MENTIONS):
+            found += [{"file": str(path), **use} for use in uses(text)]
+    yield "usage", found[:300]
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for folder, names, files in os.walk(str(root)):
+        names[:] = sorted(name for name in names if detect.wanted(Path(folder, name)))
+        yield from (Path(folder, name) for name in sorted(files) if name.endswith(".py") and "test" not in name)
+
+
+def uses(text: str) -> list[Found]:
+    """What one module does; empty for one that does not parse."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return []
+    return sorted(_Reader().read(tree), key=lambda use: use["line"])
+
+
+class _Reader(ast.NodeVisitor):
+    """Walks one module, knowing whether it stands inside a transaction and which names hold pending results."""
+
+    def __init__(self) -> None:
+        self.found: list[Found] = []
+        self.atomic = 0
+        self.pending: set[str] = set()
+
+    def read(self, tree: ast.Module) -> list[Found]:
+        self.visit(tree)
+        return self.found
+
+    def add(self, kind: str, node: ast.AST, **more: Any) -> None:
+        self.found.append({"kind": kind, "line": getattr(node, "lineno", 0), **more})
+
+    def visit_FunctionDef(self, node: Any) -> None:
+        atomic = sum(_is_atomic(decorator) for decorator in node.decorator_list)
+        self._inside(atomic, node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        self.visit_FunctionDef(node)
+
+    def visit_With(self, node: ast.With) -> None:
+        self._inside(sum(_is_atomic(item.context_expr) for item in node.items), node)
+
+    def _inside(self, atomic: int, node: ast.AST) -> None:
+        self.atomic += atomic
+        self.generic_visit(node)
+        self.atomic -= atomic
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        """`on_commit(lambda: task.delay())` runs later, outside the transaction."""
+        outer, self.atomic = self.atomic, 0
+        self.generic_visit(node)
+        self.atomic = outer
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        if isinstance(node.value, ast.Call) and _called(node.value) in (*SENDERS, "AsyncResult"):
+            self.pending |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        called = _called(node)
+        if called in SENDERS and isinstance(node.func, ast.Attribute):
+            self._sent(node)
+        elif called == "chord":
+            self.add("chord", node)
+        elif called in ("get", "join") and self._waits(node):
+            self.add("get", node)
+        elif called in ("group_send", "send"):
+            self._event(called, node)
+        self.generic_visit(node)
+
+    def _sent(self, node: ast.Call) -> None:
+        if self.atomic:
+            self.add("sent_in_transaction", node)
+        for keyword in node.keywords:
+            seconds = _number(keyword.value)
+            if keyword.arg == "countdown" and seconds is not None:
+                self.add("countdown", node, seconds=seconds)
+
+    def _waits(self, node: ast.Call) -> bool:
+        owner = node.func.value if isinstance(node.func, ast.Attribute) else None
+        if isinstance(owner, ast.Call):
+            return _called(owner) in (*SENDERS, "AsyncResult")
+        return isinstance(owner, ast.Name) and owner.id in self.pending
+
+    def _event(self, called: str, node: ast.Call) -> None:
+        for argument in node.args[1:2]:
+            kind = _dict_value(argument, "type")
+            if kind and (called == "group_send" or "." in kind):
+                self.add("event", node, type=kind)
+
+
+def _is_atomic(node: ast.AST) -> bool:
+    function = node.func if isinstance(node, ast.Call) else node
+    return getattr(function, "attr", getattr(function, "id", "")) == "atomic"
+
+
+def _called(node: ast.Call) -> str:
+    """The name that is called, through `async_to_sync(...)` too."""
+    if isinstance(node.func, ast.Call) and _called(node.func) == "async_to_sync" and node.func.args:
+        return str(getattr(node.func.args[0], "attr", ""))
+    return str(getattr(node.func, "attr", None) or getattr(node.func, "id", ""))
+
+
+def _number(node: ast.AST) -> float | None:
+    """A constant, or a product of constants such as `60 * 60 * 2`."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
+        return float(node.value)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        left, right = _number(node.left), _number(node.right)
+        return left * right if left is not None and right is not None else None
+    return None
+
+
+def _dict_value(node: ast.AST, name: str) -> str | None:
+    if isinstance(node, ast.Dict):
+        for key, value in zip(node.keys, node.values):
+            if isinstance(key, ast.Constant) and key.value == name and isinstance(value, ast.Constant):
+                return str(value.value)
+    return None

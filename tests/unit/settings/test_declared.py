@@ -1,0 +1,398 @@
+"""Each check of declared configuration against surveys that must speak, and surveys that must stay silent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from intelli_checks import Skip
+from intelli_checks.dsn import Dsn
+from intelli_checks.families import celery_app, celery_settings, channels_settings, django
+from intelli_checks.families import declared_delivery as delivery
+from intelli_checks.families import declared_results as results
+from intelli_checks.families import declared_routing as routing
+from intelli_checks.probes.survey import LayerDecl, QueueDecl, Survey, TaskDecl
+
+HERE = "/srv/shop"
+
+
+def project(**told: Any) -> Survey:
+    """A healthy Django + Celery project, except for what is said."""
+    sound: dict[str, Any] = {
+        "place": "here",
+        "project": HERE,
+        "celery_app": "shop.celery:app",
+        "settings_module": "shop.settings.production",
+        "broker": Dsn("redis://redis:6379/0"),
+        "conf": {"broker_url": "redis://redis:6379/0", "accept_content": ["json"], "task_serializer": "json"},
+        "tasks": (TaskDecl("jobs.tasks.render", queue="charts", serializer="json"),),
+        "django": {"DEBUG": False, "ALLOWED_HOSTS": ["shop.example"], "key_strength": "ok"},
+        "extra": {"namespace": "CELERY", "module": "shop.celery"},
+    }
+    sound["conf"] |= told.pop("conf", {})
+    sound["django"] |= told.pop("django", {})
+    sound["extra"] |= told.pop("extra", {})
+    return Survey(**(sound | told))
+
+
+def use(kind: str, **more: Any) -> dict[str, Any]:
+    return {"usage": [{"kind": kind, "file": f"{HERE}/jobs/views.py", "line": 7, **more}]}
+
+
+def task(**told: Any) -> tuple[TaskDecl, ...]:
+    return (TaskDecl(**{"name": "jobs.tasks.render", "queue": "charts", "serializer": "json", **told}),)
+
+
+def name(kind: str, **told: Any) -> dict[str, Any]:
+    entry = {"kind": kind, "name": "CELERY_X", "meant": None, "meant_is_set": False, **told}
+    return {"settings_names": [entry]}
+
+
+def core(host: str = "redis://redis:6379/1", options: dict[str, Any] | None = None, **more: Any) -> Survey:
+    layer = LayerDecl("default", "channels_redis.core.RedisChannelLayer", (Dsn(host),), options=(options or {},))
+    versions = {"redis": "8.1.0", "channels-redis": "4.3.0", "channels": "4.3.2"}
+    return project(**({"layers": (layer,), "versions": versions} | more))
+
+
+def routed(django: dict[str, Any] | None = None, extra: dict[str, Any] | None = None, **route: Any) -> Survey:
+    sound = {
+        "path": "ws/jobs/",
+        "consumer": "jobs.consumers.JobConsumer",
+        "handlers": ["job_event"],
+        "middleware": ["AllowedHostsOriginValidator", "AuthMiddleware"],
+        "origin_checked": True,
+        "authenticated": True,
+    }
+    return project(
+        websocket_routes=({**sound, **route},),
+        django={
+            "ASGI_APPLICATION": "shop.asgi.application",
+            "INSTALLED_APPS": ["daphne", "channels"],
+            **(django or {}),
+        },
+        extra={"asgi_protocols": ["http", "websocket"], **(extra or {})},
+    )
+
+
+IN_MEMORY = (LayerDecl("default", "channels.layers.InMemoryChannelLayer"),)
+EAGER = {"task_always_eager": True, "task_eager_propagates": True}
+DB = {"DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}}}
+MEDIA = {"path": "/srv/media", "exists": True, "writable": True, "free_bytes": 9 * 2**30, "total_bytes": 20 * 2**30}
+
+SPEAKS: list[tuple[Callable[..., Any], Survey, str, str]] = [
+    (celery_app.eager, project(conf=EAGER), "ERROR", "set at run time"),
+    (
+        celery_settings.default_app,
+        project(extra={"exposed": False, "shared_tasks": ["jobs.tasks"]}),
+        "ERROR",
+        "jobs.tasks uses Celery's default app",
+    ),
+    (
+        celery_settings.namespace,
+        project(
+            extra={
+                **name("ignored", name="CELERY_TASK_TIME_LIMIT"),
+                "namespace": None,
+                "config_source": "django.conf:settings",
+            }
+        ),
+        "ERROR",
+        "has no namespace",
+    ),
+    (celery_settings.namespace, project(extra={**name("ignored"), "namespace": None}), "ERROR", "is not called"),
+    (
+        celery_settings.namespace,
+        project(extra={**name("ignored"), "config_source": "django.conf:settings"}),
+        "WARNING",
+        "replaces what the settings say",
+    ),
+    (celery_settings.names, project(extra=name("unknown", meant="CELERY_Y")), "ERROR", "has no effect"),
+    (celery_settings.names, project(extra=name("unprefixed", meant="CELERY_Y")), "ERROR", "lacks its prefix"),
+    (
+        celery_settings.names,
+        project(extra=name("unknown", meant="CELERY_Y", meant_is_set=True)),
+        "WARNING",
+        "is set too",
+    ),
+    (celery_settings.names, project(extra=name("unknown")), "INFO", "only if your own code reads it"),
+    (celery_settings.deprecated, project(extra={"deprecated": ["CELERYD_PREFETCH_MULTIPLIER"]}), "WARNING", "CELERYD_"),
+    (
+        celery_settings.environment,
+        project(extra={"broker_configured": "redis://redis:6379/5", "overriding": ["CELERY_BROKER_URL"]}),
+        "ERROR",
+        "sends messages to redis://redis:6379/0, the settings say redis://redis:6379/5",
+    ),
+    (celery_settings.broker_url, project(conf={"broker_url": None}, broker=None), "ERROR", "no broker is configured"),
+    (
+        celery_settings.broker_url,
+        project(conf={"broker_url": "redis:6379/0"}, broker=Dsn("amqp://redis:6379//0")),
+        "ERROR",
+        "has no scheme",
+    ),
+    (
+        celery_settings.broker_url,
+        project(conf={"broker_url": "memory://"}, broker=Dsn("memory://")),
+        "ERROR",
+        "no other process",
+    ),
+    (celery_settings.startup, project(conf={"broker_connection_retry_on_startup": False}), "WARNING", "exits"),
+    (
+        celery_settings.pickle,
+        project(conf={"accept_content": ["application/x-python-serialize"]}),
+        "WARNING",
+        "unpickle",
+    ),
+    (celery_settings.serializers, project(conf={"task_serializer": "yaml"}), "ERROR", "every task is sent as yaml"),
+    (
+        celery_settings.serializers,
+        project(tasks=task(serializer="pickle")),
+        "ERROR",
+        "jobs.tasks.render is sent as pickle",
+    ),
+    (
+        delivery.visibility,
+        project(
+            tasks=task(acks_late=True, time_limit=600), conf={"broker_transport_options": {"visibility_timeout": 300}}
+        ),
+        "ERROR",
+        "may run 600 s",
+    ),
+    (delivery.visibility, project(tasks=task(acks_late=True, time_limit=3600)), "ERROR", "repeats it after 3600 s"),
+    (
+        delivery.visibility,
+        project(tasks=task(acks_late=True), conf={"broker_transport_options": {"visibility_timeout": 60}}),
+        "WARNING",
+        "nothing ends jobs.tasks.render",
+    ),
+    (
+        delivery.visibility,
+        project(extra=use("countdown", seconds=7200.0)),
+        "ERROR",
+        "a countdown of 7200 s at jobs/views.py:7",
+    ),
+    (delivery.acks_late, project(tasks=task(acks_late=True)), "INFO", "a killed process fails these"),
+    (delivery.acks_late, project(tasks=task(acks_late=True, reject_on_worker_lost=True)), "INFO", "without end"),
+    (
+        delivery.time_limits,
+        project(tasks=task(time_limit=60), conf={"worker_pool": "solo"}),
+        "WARNING",
+        "the solo pool ignores",
+    ),
+    (delivery.time_limits, project(tasks=task(time_limit=60, soft_time_limit=60)), "WARNING", "cannot fire"),
+    (delivery.multiplier, project(conf={"worker_prefetch_multiplier": 0}), "WARNING", "the whole queue"),
+    (
+        delivery.multiplier,
+        project(
+            tasks=task(time_limit=600),
+            conf={"worker_prefetch_multiplier": 8},
+            conf_changed=("worker_prefetch_multiplier",),
+        ),
+        "WARNING",
+        "reserves 8 tasks",
+    ),
+    (delivery.backoff, project(tasks=task(autoretry=True, max_retries=None)), "WARNING", "for ever"),
+    (delivery.transactions, project(extra=use("sent_in_transaction")), "WARNING", "before its transaction commits"),
+    (
+        routing.routes,
+        project(queues=(QueueDecl("chart"),), conf_changed=("task_queues",)),
+        "ERROR",
+        "did you mean 'chart'?",
+    ),
+    (
+        routing.routes,
+        project(queues=(QueueDecl("mail"),), conf_changed=("task_queues",)),
+        "WARNING",
+        "does not declare",
+    ),
+    (routing.routes, project(tasks=task(route_error="QueueNotFound: Queue 'x' missing")), "ERROR", "QueueNotFound"),
+    (
+        routing.routed_names,
+        project(conf={"task_routes": {"jobs.tasks.rendre": {"queue": "a"}}}),
+        "WARNING",
+        "did you mean",
+    ),
+    (
+        routing.beat_tasks,
+        project(beat={"n": {"task": "jobs.tasks.rende"}}),
+        "ERROR",
+        "did you mean 'jobs.tasks.render'?",
+    ),
+    (
+        routing.queue_order,
+        project(
+            tasks=(TaskDecl("a", queue="a"), TaskDecl("b", queue="b")),
+            conf={"broker_transport_options": {"queue_order_strategy": "sorted"}},
+        ),
+        "WARNING",
+        "starve",
+    ),
+    (
+        results.result_backend,
+        project(extra={"results_backend": "DisabledBackend", **use("chord")}),
+        "ERROR",
+        "the code waits for them at jobs/views.py:7",
+    ),
+    (
+        results.result_backend,
+        project(tasks=task(ignore_result=True), extra={"results_backend": "RedisBackend", **use("get")}),
+        "WARNING",
+        "stays PENDING",
+    ),
+    (results.result_backend, project(conf={"result_backend": "cache+memory://"}), "WARNING", "one process"),
+    (
+        results.result_expiry,
+        project(results=Dsn("redis://redis/0"), conf={"result_expires": None}),
+        "WARNING",
+        "never expire",
+    ),
+    (django.debug, project(django={"DEBUG": True}), "ERROR", "DEBUG is on"),
+    (django.allowed_hosts, project(django={"ALLOWED_HOSTS": []}), "ERROR", "400"),
+    (django.allowed_hosts, project(django={"ALLOWED_HOSTS": ["*"]}), "WARNING", "any Host"),
+    (django.secret_key, project(django={"key_strength": "insecure"}), "WARNING", "placeholder"),
+    (
+        django.settings,
+        project(
+            extra={"settings_defaults": {"shop/celery.py": "shop.settings.dev", "shop/asgi.py": "shop.settings.prod"}}
+        ),
+        "WARNING",
+        "shop/celery.py falls back to shop.settings.dev, but shop/asgi.py shop.settings.prod",
+    ),
+    (django.sqlite, project(django=DB), "WARNING", "SQLite"),
+    (django.media, project(django={"media": {**MEDIA, "writable": False}}), "ERROR", "not writable"),
+    (django.media, project(django={"media": {**MEDIA, "free_bytes": 2**20}}), "ERROR", "0.0 GiB are left"),
+    (channels_settings.in_memory, project(layers=IN_MEMORY), "ERROR", "never reach a socket"),
+    (channels_settings.in_memory, project(layers=IN_MEMORY, celery_app=None), "WARNING", "second web process"),
+    (channels_settings.idle, core(), "ERROR", "closed after about 5 s"),
+    (channels_settings.idle, core(options={"socket_timeout": 5}), "ERROR", "after 5 s"),
+    (channels_settings.database, core("redis://redis:6379/0"), "WARNING", "share database 0"),
+    (channels_settings.version, core(versions={"channels-redis": "4.0.0"}), "WARNING", "Event loop is closed"),
+    (channels_settings.asgi, routed(django={"ASGI_APPLICATION": None}), "ERROR", "ASGI_APPLICATION is not set"),
+    (
+        channels_settings.server,
+        routed(django={"INSTALLED_APPS": ["django.contrib.staticfiles", "daphne"]}),
+        "ERROR",
+        "daphne comes after",
+    ),
+    (channels_settings.routes, routed(path="^/ws/jobs/$"), "ERROR", "never matches"),
+    (channels_settings.routes, routed(problem="the consumer class itself"), "ERROR", "the consumer class itself"),
+    (channels_settings.handlers, routed(extra=use("event", type="job.evnt")), "ERROR", "did you mean 'job_event'?"),
+    (channels_settings.origin, routed(origin_checked=False), "WARNING", "nobody checks the Origin"),
+    (channels_settings.user, routed(uses_user=True, authenticated=False, middleware=[]), "ERROR", 'scope["user"]'),
+]
+
+SILENT: list[tuple[Callable[..., Any], Survey]] = [
+    (celery_app.eager, project()),
+    (celery_settings.default_app, project(extra={"exposed": True, "shared_tasks": ["jobs.tasks"]})),
+    (celery_settings.default_app, project(extra={"exposed": False, "shared_tasks": []})),
+    (celery_settings.namespace, project()),
+    (celery_settings.names, project()),
+    (celery_settings.environment, project(extra={"broker_configured": "redis://redis:6379/0"})),
+    (celery_settings.environment, project(extra={"broker_configured": "redis://redis:6379/5"})),
+    (celery_settings.environment, project(extra={"broker_configured": None, "overriding": ["CELERY_BROKER_URL"]})),
+    (celery_settings.broker_url, project()),
+    (celery_settings.broker_url, project(conf={"broker_url": "amqp://mq//"}, broker=Dsn("amqp://mq//"))),
+    (
+        celery_settings.broker_url,
+        project(conf={"broker_url": "memory://"}, broker=Dsn("memory://"), settings_module="shop.settings.test"),
+    ),
+    (celery_settings.pickle, project()),
+    (celery_settings.serializers, project(conf={"accept_content": ["application/json"]})),
+    (delivery.visibility, project(tasks=task(acks_late=True, time_limit=600))),
+    (delivery.visibility, project(tasks=task(time_limit=7200))),
+    (delivery.visibility, project(tasks=task(acks_late=True))),
+    (delivery.time_limits, project(tasks=task(time_limit=60, soft_time_limit=50))),
+    (delivery.time_limits, project(conf={"worker_pool": "solo"})),
+    (delivery.multiplier, project(tasks=task(time_limit=10), conf={"worker_prefetch_multiplier": 4})),
+    (delivery.backoff, project(tasks=task(autoretry=True, retry_backoff=True, max_retries=3))),
+    (delivery.transactions, project()),
+    (routing.routes, project()),
+    (routing.routes, project(queues=(QueueDecl("charts"),), conf_changed=("task_queues",))),
+    (
+        routing.routed_names,
+        project(conf={"task_routes": {"jobs.*": {"queue": "a"}, "jobs.tasks.render": {"queue": "b"}}}),
+    ),
+    (routing.beat_tasks, project(beat={"n": {"task": "celery.backend_cleanup"}, "m": {"task": "jobs.tasks.render"}})),
+    (results.result_backend, project(extra={"results_backend": "DisabledBackend"})),
+    (results.result_backend, project(extra={"results_backend": "RedisBackend", **use("chord")})),
+    (results.result_expiry, project(results=Dsn("redis://redis/0"), conf={"result_expires": 86400})),
+    (results.result_expiry, project(results=None, conf={"result_expires": None})),
+    (django.debug, project(django={"DEBUG": True}, settings_module="shop.settings.local")),
+    (django.allowed_hosts, project(django={"DEBUG": True, "ALLOWED_HOSTS": []}, settings_module="shop.settings")),
+    (django.secret_key, project(django={"DEBUG": True, "key_strength": "insecure"})),
+    (
+        django.settings,
+        project(extra={"settings_defaults": {"manage.py": "shop.settings.dev", "shop/celery.py": "shop.settings"}}),
+    ),
+    (django.media, project(django={"media": MEDIA})),
+    (django.media, project(django={"media": None})),
+    (channels_settings.in_memory, project(layers=IN_MEMORY, settings_module="shop.settings.testing")),
+    (channels_settings.in_memory, project(layers=IN_MEMORY, conf=EAGER)),
+    (channels_settings.in_memory, core()),
+    (channels_settings.idle, core(options={"socket_timeout": None})),
+    (channels_settings.idle, core(options={"socket_timeout": 30})),
+    (channels_settings.idle, core("redis://redis:6379/1?socket_timeout=30")),
+    (channels_settings.idle, core(versions={"redis": "7.4.0", "channels-redis": "4.3.0"})),
+    (channels_settings.idle, core(versions={"redis": "8.1.0", "channels-redis": "4.4.0"})),
+    (channels_settings.database, core()),
+    (channels_settings.version, core()),
+    (channels_settings.asgi, routed()),
+    (channels_settings.server, routed()),
+    (channels_settings.routes, routed()),
+    (channels_settings.handlers, routed(extra=use("event", type="job.event"))),
+    (channels_settings.origin, routed()),
+    (channels_settings.user, routed()),
+]
+
+
+def judged(check: Callable[..., Any], survey: Survey) -> list[Any]:
+    return list(check.__wrapped__(survey))
+
+
+@pytest.mark.parametrize(
+    ("check", "survey", "severity", "words"), SPEAKS, ids=lambda value: getattr(value, "__name__", None) or ""
+)
+def test_a_fault_is_named(check, survey, severity, words):
+    findings = judged(check, survey)
+    assert findings, "silent"
+    assert (findings[0].severity.name, words in findings[0].message) == (severity, True), findings
+    assert findings[0].hint or severity == "INFO"
+
+
+@pytest.mark.parametrize(("check", "survey"), SILENT, ids=lambda value: getattr(value, "__name__", None) or "")
+def test_health_is_silent(check, survey):
+    assert judged(check, survey) == []
+
+
+def test_every_check_has_both_a_failing_and_a_silent_case():
+    asked = {check for check, *_ in SPEAKS}
+    silent = {check for check, _ in SILENT}
+    only_informs = {
+        celery_settings.deprecated,
+        celery_settings.startup,
+        delivery.acks_late,
+        routing.queue_order,
+        django.sqlite,
+    }
+    assert asked - silent <= only_informs
+
+
+def test_only_redis_has_a_visibility_timeout():
+    with pytest.raises(Skip):
+        judged(delivery.visibility, project(broker=Dsn("amqp://mq//")))
+
+
+def test_a_misspelt_broker_url_is_told_once():
+    survey = project(conf={"broker_url": None}, extra=name("unknown", meant="CELERY_BROKER_URL"))
+    with pytest.raises(Skip) as caught:
+        judged(celery_settings.broker_url, survey)
+    assert caught.value.because == "celery.names"
+
+
+def test_a_string_of_hosts_and_a_missing_backend_are_problems():
+    layer = LayerDecl(
+        "default", "channels_redis.cor.RedisChannelLayer", problem="ModuleNotFoundError: No module named ..."
+    )
+    found = judged(channels_settings.layer, project(layers=(layer,)))
+    assert [finding.severity.name for finding in found] == ["ERROR"]
