@@ -1,0 +1,9 @@
+"""WSGI entry point, for servers without WebSocket: the API works there, live progress does not."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.development")
+
+application = get_wsgi_application()
