@@ -1,6 +1,6 @@
 """Jobs for operators: read everything, change nothing by hand, cancel or nudge."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -8,6 +8,13 @@ from django.http import HttpRequest
 
 from apps.jobs import flow, publish
 from apps.jobs.models import Artifact, Image, ImageTask, Job, Status
+
+if TYPE_CHECKING:
+    _ImageInline, _TaskInline = admin.TabularInline[Image, Job], admin.TabularInline[ImageTask, Job]
+    _JobAdmin, _ArtifactAdmin = admin.ModelAdmin[Job], admin.ModelAdmin[Artifact]
+else:  # generic in the stubs only
+    _ImageInline = _TaskInline = admin.TabularInline
+    _JobAdmin = _ArtifactAdmin = admin.ModelAdmin
 
 
 class ReadOnlyAdmin:
@@ -26,14 +33,14 @@ class ReadOnlyAdmin:
         return False
 
 
-class ImageInline(ReadOnlyAdmin, admin.TabularInline[Image, Job]):
+class ImageInline(ReadOnlyAdmin, _ImageInline):
     """The images of a job."""
 
     model = Image
     fields = ("name", "source_url", "status", "width", "height")
 
 
-class TaskInline(ReadOnlyAdmin, admin.TabularInline[ImageTask, Job]):
+class TaskInline(ReadOnlyAdmin, _TaskInline):
     """The tasks of a job."""
 
     model = ImageTask
@@ -41,7 +48,7 @@ class TaskInline(ReadOnlyAdmin, admin.TabularInline[ImageTask, Job]):
 
 
 @admin.register(Job)
-class JobAdmin(ReadOnlyAdmin, admin.ModelAdmin[Job]):
+class JobAdmin(ReadOnlyAdmin, _JobAdmin):
     """The list an operator starts from."""
 
     list_display = ("id", "owner", "status", "tasks_finished", "tasks_total", "created_at", "finished_at")
@@ -72,7 +79,7 @@ class JobAdmin(ReadOnlyAdmin, admin.ModelAdmin[Job]):
 
 
 @admin.register(Artifact)
-class ArtifactAdmin(ReadOnlyAdmin, admin.ModelAdmin[Artifact]):
+class ArtifactAdmin(ReadOnlyAdmin, _ArtifactAdmin):
     """Artifacts with their checksums."""
 
     list_display = ("id", "name", "media_type", "size", "sha256", "created_at")

@@ -96,6 +96,8 @@ INTELLI_MAX_BODY_BYTES = env.int("INTELLI_MAX_BODY_BYTES", default=100 * 1024 * 
 INTELLI_LEASE_SECONDS = env.float("INTELLI_LEASE_SECONDS", default=30.0)
 INTELLI_SWEEP_SECONDS = env.float("INTELLI_SWEEP_SECONDS", default=5.0)
 INTELLI_MAX_ATTEMPTS = env.int("INTELLI_MAX_ATTEMPTS", default=3)
+# How often a task may be started for an AI endpoint that is busy or down.
+INTELLI_AI_ATTEMPTS = env.int("INTELLI_AI_ATTEMPTS", default=5)
 # Longest wait of a request for the broker. Past it the job stays accepted and the sweep publishes it.
 INTELLI_PUBLISH_SECONDS = env.float("INTELLI_PUBLISH_SECONDS", default=2.0)
 # Longest wait for the channel layer. The broadcast is a hint; the numbered events in the database are the record.
