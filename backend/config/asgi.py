@@ -1,4 +1,4 @@
-"""ASGI entry point: HTTP by Django, WebSocket by Channels, refused for foreign origins before anything else looks at it."""
+"""ASGI entry point: HTTP by Django, WebSocket by Channels, refused for foreign origins before anything else."""
 
 import os
 from typing import Any

@@ -1,5 +1,7 @@
-"""Probes for orchestrators. `live` touches nothing, so a broken database never restarts a healthy process; `ready` asks the
-three services a request needs, each under its own deadline, and says which one is missing but not where it is.
+"""Probes for orchestrators.
+
+`live` touches nothing, so a broken database never restarts a healthy process. `ready` asks the three services a request
+needs, all under one deadline, and says which one is missing but not where it is.
 """
 
 import asyncio

@@ -50,5 +50,7 @@ def _renderers(*, json_lines: bool) -> list[Any]:
 def _key_values(logger: Any, method: str, event: Any) -> str:
     """One `key='value'` line: values are quoted, so a newline in a name made by a user cannot forge a second line."""
     trace = str(event.pop("exception", ""))
-    render = structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "logger", "event"], drop_missing=True)
+    render = structlog.processors.KeyValueRenderer(
+        key_order=["timestamp", "level", "logger", "event"], drop_missing=True
+    )
     return str(render(logger, method, event)) + "".join(f"\n    | {line}" for line in trace.splitlines())

@@ -26,7 +26,9 @@ class QueuePolicy:
 # The soft limit stays well below the hard one: a task that overruns should say so itself before it is killed.
 POLICIES: tuple[QueuePolicy, ...] = (
     QueuePolicy("ingestion_io", 4, 4, acks_late=False, time_limit=60, soft_time_limit=45, purpose="HTTP, file reads"),
-    QueuePolicy("charts_cpu", 2, 1, acks_late=True, time_limit=120, soft_time_limit=105, purpose="matplotlib, algorithms"),
+    QueuePolicy(
+        "charts_cpu", 2, 1, acks_late=True, time_limit=120, soft_time_limit=105, purpose="matplotlib, algorithms"
+    ),
     QueuePolicy("ai", 2, 1, acks_late=True, time_limit=60, soft_time_limit=45, purpose="API calls and retries"),
 )
 
@@ -42,7 +44,7 @@ ROUTES: Mapping[str, str] = MappingProxyType(
 """Task name to queue name."""
 
 VISIBILITY_TIMEOUT = 4 * max(policy.time_limit for policy in POLICIES)
-"""Seconds until Redis redelivers an unacknowledged message: well above the longest task, or running work starts twice."""
+"""Seconds until Redis redelivers an unacknowledged message: well above the longest task, or work starts twice."""
 
 
 def as_settings() -> list[dict[str, Any]]:

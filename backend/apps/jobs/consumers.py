@@ -1,10 +1,10 @@
 """The WebSocket of one job: a snapshot, then every later event once and in order.
 
-The database decides what is sent and in which order; the channel layer only says when to look. So a hint that is lost, late,
-doubled or out of order changes nothing, and with the layer down the socket lives on by looking every few seconds.
+The database decides what is sent and in which order; the channel layer only says when to look. So a hint that is lost,
+late, doubled or out of order changes nothing, and with the layer down the socket lives on by looking every few seconds.
 
-Close codes: 4401 not (or no longer) signed in, 4404 no such job for this user, 4429 too many sockets, 1008 the client talks
-too much. Refusals come before the handshake is accepted: a browser sees HTTP 403 then.
+Close codes: 4401 not (or no longer) signed in, 4404 no such job for this user, 4429 too many sockets, 1008 the client
+talks too much. Refusals come before the handshake is accepted: a browser sees HTTP 403 then.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ _open_sockets: Counter[str] = Counter()  # by user, in this process
 class JobConsumer(AsyncJsonWebsocketConsumer):
     """Sends one job's events to one client; what the client sends is ignored, and little of it tolerated."""
 
-    # No such layer, on purpose: Channels would end the socket when the layer's connection breaks. `_listen` mends it instead.
+    # No such layer, on purpose: Channels ends the socket when the layer's connection breaks. `_listen` mends it instead.
     channel_layer_alias = "none"
 
     async def connect(self) -> None:

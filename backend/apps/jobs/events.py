@@ -1,6 +1,6 @@
 """Numbered events: written with the state they report, announced after commit.
 
-The announcement only says "look again". It may be lost, late or out of order; whoever listens reads the database by number.
+The announcement only says "look again". It may be lost, late or out of order; listeners read the database by number.
 """
 
 import asyncio

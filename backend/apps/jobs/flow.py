@@ -1,8 +1,8 @@
 """The state machine: every change of a job, image or task happens in one of these functions.
 
-Each takes the job's row lock first, so the events of a job are numbered in the order things happened, and two changes of
-one job never interleave. A task is claimed by compare-and-set and ended only by the attempt that holds it: however often
-its message is delivered, its effect is committed at most once.
+Each takes the job's row lock first, so the events of a job are numbered in the order things happened, and two changes
+of one job never interleave. A task is claimed by compare-and-set and ended only by the attempt that holds it: however
+often its message is delivered, its effect is committed at most once.
 """
 
 import datetime as dt
@@ -247,7 +247,7 @@ def _close(job: Job, status: Status) -> None:
     job.status, job.finished_at = status, timezone.now()
     events.record(job, f"job.{status}", {"status": str(status), "progress": progress(job)})
     _save(job)
-    transaction.on_commit(partial(storage.discard_uploads, job.id), robust=True)
+    transaction.on_commit(partial(storage.discard_leftovers, job.id), robust=True)
 
 
 def _save(job: Job) -> None:

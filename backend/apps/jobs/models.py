@@ -29,7 +29,7 @@ class Kind(models.TextChoices):
 
 
 class Job(models.Model):
-    """One accepted submission. `seq` is the number of its last event; its row lock orders everything that happens to it."""
+    """One accepted submission. `seq` numbers its last event; its row lock orders everything that happens to it."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="jobs")
@@ -74,8 +74,8 @@ class Image(models.Model):
 class ImageTask(models.Model):
     """One piece of work on one image.
 
-    `attempt` counts claims and guards the finish: only the attempt that holds the row may end it. `lost` counts the workers
-    that disappeared with it. `available_at` is the earliest start; null while it waits for its image.
+    `attempt` counts claims and guards the finish: only the attempt that holds the row may end it. `lost` counts the
+    workers that disappeared with it. `available_at` is the earliest start; null while it waits for its image.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -100,7 +100,9 @@ class ImageTask(models.Model):
         ordering = ("position",)
         constraints = (models.UniqueConstraint(fields=["image", "kind", "algorithm"], name="task_once_per_image"),)
         # The sweep looks at open tasks only, which are few beside the finished ones.
-        indexes = (models.Index(fields=["status", "available_at"], name="task_open", condition=models.Q(status__in=OPEN)),)
+        indexes = (
+            models.Index(fields=["status", "available_at"], name="task_open", condition=models.Q(status__in=OPEN)),
+        )
 
     def __str__(self) -> str:
         return f"task {self.id}"
@@ -126,7 +128,7 @@ class Artifact(models.Model):
 
 
 class Event(models.Model):
-    """Something that happened to a job, numbered from 1 without gaps, written in the transaction that made it happen."""
+    """Something that happened to a job: numbered from 1 without gaps, written in the same transaction."""
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="events")
     seq = models.PositiveIntegerField()

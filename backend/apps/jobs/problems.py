@@ -1,4 +1,4 @@
-"""Error answers as RFC 9457 problem documents: `application/problem+json` with type, title, status, detail and errors."""
+"""Error answers as RFC 9457 problem documents (`application/problem+json`), with a list of what was refused."""
 
 from http import HTTPStatus
 from typing import Any

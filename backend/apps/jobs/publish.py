@@ -61,7 +61,9 @@ class _Publisher:
             return []
         if not batch.done.wait(seconds):
             self.stalled = batch.abandoned = True
-            log.warning("broker did not take messages in time, left to the sweep", waiting=len(messages), seconds=seconds)
+            log.warning(
+                "broker did not take messages in time, left to the sweep", waiting=len(messages), seconds=seconds
+            )
         return list(batch.sent)
 
     def _work(self) -> None:
@@ -70,7 +72,9 @@ class _Publisher:
             try:
                 self._send(batch)
             except Exception as error:  # noqa: BLE001  kombu and redis-py raise what they like; the sweep repairs
-                log.warning("broker refused messages, left to the sweep", waiting=len(batch.messages), error=repr(error))
+                log.warning(
+                    "broker refused messages, left to the sweep", waiting=len(batch.messages), error=repr(error)
+                )
                 self._drop_connection()
             self.stalled = False
             batch.done.set()
@@ -119,6 +123,8 @@ def publish(task_ids: Sequence[uuid.UUID]) -> None:
 
 def send(name: str, task_id: uuid.UUID, **options: Any) -> None:
     """Publish one message. `sent_at` lets a monitor tell the age of a waiting message, which Celery does not record."""
+    from apps.jobs import tasks  # noqa: F401  registers them; not at module top, since they import the flow, which imports us
+
     headers = {"sent_at": time.time()}
     current_app.tasks[name].apply_async(args=[str(task_id)], headers=headers, retry=False, **options)
 

@@ -48,7 +48,9 @@ def _take_from_lost_workers() -> int:
     over = Q(lease_until__lt=now) | Q(lease_until__gt=now + 2 * lease)
     tasks = list(ImageTask.objects.filter(over, status=Status.RUNNING).order_by("lease_until")[:_BATCH])
     for task in tasks:
-        log.warning("worker lost", job_id=str(task.job_id), task_id=str(task.id), attempt=task.attempt, lost=task.lost + 1)
+        log.warning(
+            "worker lost", job_id=str(task.job_id), task_id=str(task.id), attempt=task.attempt, lost=task.lost + 1
+        )
         flow.worker_lost(task, overran=_overran(task, lease))
         storage.discard_attempt(task.job_id, task.id, task.attempt)
     return len(tasks)
@@ -63,7 +65,7 @@ def _overran(task: ImageTask, lease: dt.timedelta) -> bool:
 
 
 def _never_published() -> list[uuid.UUID]:
-    """Due tasks without a message: the publish failed, or the process died between commit and publish, or a retry is due."""
+    """Due tasks without a message: the publish failed, the process died before it, or a retry is due."""
     # Younger ones are most likely being published at this moment by whoever accepted them.
     until = timezone.now() - dt.timedelta(seconds=settings.INTELLI_SWEEP_SECONDS)
     due = ImageTask.objects.filter(status=Status.QUEUED, available_at__lte=until, published_at__isnull=True)
@@ -73,14 +75,16 @@ def _never_published() -> list[uuid.UUID]:
 def _lost_messages() -> list[uuid.UUID]:
     """Tasks queued for longer than a lease while their queue holds fewer messages than there are queued tasks.
 
-    A message can vanish (broker restarted without persistence, worker frozen after taking it) and nothing tells. Counting
-    against the queue keeps a long but healthy backlog from being published again and again. Messages a worker has already
-    fetched count as missing too: those few are sent twice, and the second delivery loses the claim.
+    A message can vanish (broker restarted without persistence, worker frozen after taking it) and nothing tells.
+    Counting against the queue keeps a long but healthy backlog from being published again and again. Messages a worker
+    has already fetched count as missing too: those few are sent twice, and the second delivery loses the claim.
     """
     published = ImageTask.objects.filter(status=Status.QUEUED, published_at__isnull=False)
     until = timezone.now() - dt.timedelta(seconds=settings.INTELLI_LEASE_SECONDS)
     stale = defaultdict(list)
-    for task_id, queue in published.filter(published_at__lt=until).order_by("published_at").values_list("id", "queue")[:_BATCH]:
+    for task_id, queue in (
+        published.filter(published_at__lt=until).order_by("published_at").values_list("id", "queue")[:_BATCH]
+    ):
         stale[queue].append(task_id)
     lost: list[uuid.UUID] = []
     for queue, ids in stale.items():

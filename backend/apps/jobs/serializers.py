@@ -1,4 +1,4 @@
-"""The documents the API, the events and the WebSocket snapshot are made of. Links are paths: they hold behind any proxy."""
+"""The documents of the API, the events and the WebSocket snapshot. Links are paths: they hold behind any proxy."""
 
 from typing import Any
 
@@ -98,7 +98,11 @@ class JobSerializer(serializers.ModelSerializer[Job]):
 
     def get_links(self, job: Job) -> dict[str, str]:
         """Paths of this job, of its cancellation and of its events."""
-        return {"self": f"/api/jobs/{job.id}/", "cancel": f"/api/jobs/{job.id}/cancel/", "websocket": f"/ws/jobs/{job.id}/"}
+        return {
+            "self": f"/api/jobs/{job.id}/",
+            "cancel": f"/api/jobs/{job.id}/cancel/",
+            "websocket": f"/ws/jobs/{job.id}/",
+        }
 
 
 def progress(job: Job) -> dict[str, int]:

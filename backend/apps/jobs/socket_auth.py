@@ -9,7 +9,10 @@ from rest_framework.authtoken.models import Token
 
 
 class TokenAuthMiddleware(BaseMiddleware):
-    """Reads `Authorization: Token <key>`, as the HTTP API does. A wrong token makes the client nobody, not the session's user."""
+    """Reads `Authorization: Token <key>`, as the HTTP API does.
+
+    A wrong token makes the client nobody, and not the user of its session.
+    """
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         """Set `scope["user"]` from the header, if there is one."""

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
@@ -62,7 +61,9 @@ def save_artifact(task_dir: Path, attempt: int, name: str, media_type: str, cont
     path = task_dir / f"{attempt}-{name}"
     with written_whole(path) as temporary:
         temporary.write_bytes(content)
-    return Draft(name, media_type, len(content), hashlib.sha256(content).hexdigest(), path.relative_to(_root()).as_posix())
+    return Draft(
+        name, media_type, len(content), hashlib.sha256(content).hexdigest(), path.relative_to(_root()).as_posix()
+    )
 
 
 def artifact_dir(job_id: uuid.UUID, task_id: uuid.UUID) -> Path:
@@ -76,17 +77,12 @@ def discard_attempt(job_id: uuid.UUID, task_id: uuid.UUID, attempt: int) -> None
         path.unlink(missing_ok=True)
 
 
-def discard_upload(job_id: uuid.UUID, image_id: uuid.UUID) -> None:
-    """Remove an upload that is no longer needed, and its folder with the last one."""
-    path = upload_path(job_id, image_id)
-    path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        path.parent.rmdir()
-
-
-def discard_uploads(job_id: uuid.UUID) -> None:
-    """Remove every upload of a job."""
+def discard_leftovers(job_id: uuid.UUID) -> None:
+    """Once a job has ended: remove its uploads, and the half-written images of attempts that were killed."""
     shutil.rmtree(_root() / "uploads" / str(job_id), ignore_errors=True)
+    for path in (_root() / "images" / str(job_id)).glob("*"):
+        if path.suffix != ".png" or path.name.startswith("."):
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -96,7 +92,7 @@ def written_whole(target: Path) -> Iterator[Path]:
     temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
-        os.replace(temporary, target)
+        temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
 

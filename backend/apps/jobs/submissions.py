@@ -87,7 +87,7 @@ def accept(user: User, submission: Submission, key: str | None) -> tuple[Job, bo
     try:
         _write(job, submission)
     except BaseException as error:
-        storage.discard_uploads(job.id)
+        storage.discard_leftovers(job.id)
         # Two equal requests at once: the unique key let one of them in.
         twin = _known(idempotency, digest) if isinstance(error, IntegrityError) else None
         if twin is None:
@@ -185,10 +185,11 @@ def _bad_files(files: Sequence[UploadedFile]) -> list[tuple[str, str, str]]:
     from apps.jobs import imaging
 
     problems = []
+    limits = imaging.ImageLimits(max_bytes=settings.INTELLI_MAX_UPLOAD_BYTES)
     for number, file in enumerate(files):
         file.seek(0)
         try:
-            imaging.inspect(file)
+            imaging.inspect(file, limits)
         except imaging.BadImage as error:
             problems.append((f"images[{number}]", error.code, error.message))
     return problems

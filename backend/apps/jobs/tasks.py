@@ -1,7 +1,7 @@
 """The Celery tasks: three thin doors to `work`, one per queue. A message carries an id and nothing else.
 
-Messages are hints and may come twice, late or never. `flow.claim` decides whether this delivery runs; `flow` also records
-how it ended. A task never raises for a reason the job can be told about.
+Messages are hints and may come twice, late or never. `flow.claim` decides whether this delivery runs; `flow` also
+records how it ended. A task never raises for a reason the job can be told about.
 """
 
 import errno
@@ -58,7 +58,7 @@ def _guarded(held: flow.Claim, job: Callable[[flow.Claim], bool]) -> bool:
     except work.RetryLater as later:
         log.warning("task will be retried", code=later.failure.code, seconds=later.seconds)
         _ours(flow.retry_later(held, later.seconds, later.failure))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  every way to fail has its code, the unforeseen too
         _ours(flow.fail(held, _failure(error)))
     return False
 

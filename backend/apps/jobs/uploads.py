@@ -19,8 +19,13 @@ class CappedUploadHandler(FileUploadHandler):
         self._file_bytes = 0
         self._all_bytes = 0
 
-    def handle_raw_input(
-        self, input_data: Any, META: dict[str, Any], content_length: int, boundary: bytes, encoding: str | None = None
+    def handle_raw_input(  # the names are Django's
+        self,
+        input_data: Any,
+        META: dict[str, Any],  # noqa: N803
+        content_length: int,
+        boundary: bytes,
+        encoding: str | None = None,
     ) -> None:
         """Refuse by the announced length, before the first byte is read."""
         if content_length > settings.INTELLI_MAX_BODY_BYTES:

@@ -1,12 +1,20 @@
 """What the tasks do: read the image, run the algorithm or ask for the description, hand the outcome to the flow."""
 
 import json
+import random
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from django.conf import settings
 
 from apps.jobs import flow, storage
 from apps.jobs.models import Image
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_LONGEST_PAUSE = 300.0
 
 
 class Refused(Exception):
@@ -32,18 +40,15 @@ def ingest(held: flow.Claim) -> bool:
 
     image = Image.objects.get(pk=held.image_id)
     source = storage.upload_path(held.job_id, held.image_id)
-    if image.source_url and not source.exists():
-        _fetch(image.source_url, source)
+    if image.source_url:
+        _fetch(held, image.source_url, source)
     target = storage.image_path(held.job_id, held.image_id)
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with storage.written_whole(target) as temporary:
-            info = imaging.normalise(source, temporary)
+        info = imaging.normalise(source, target, imaging.ImageLimits(max_bytes=settings.INTELLI_MAX_UPLOAD_BYTES))
     except imaging.BadImage as error:
         raise Refused(error.code, error.message) from error
-    ready = flow.image_ready(held, info.width, info.height)
-    if ready:
-        storage.discard_upload(held.job_id, held.image_id)
-    return ready
+    return flow.image_ready(held, info.width, info.height)
 
 
 def chart(held: flow.Claim) -> bool:
@@ -63,30 +68,39 @@ def describe(held: flow.Claim) -> bool:
     config = ai.AiConfig(base_url=settings.AI_BASE_URL, model=settings.AI_MODEL, api_key=settings.AI_API_KEY)
     try:
         description = ai.describe(storage.image_path(held.job_id, held.image_id), config)
-    except ai.AiUnavailable as error:
-        raise _ai_trouble(held, error.retryable, str(error)) from error
+    except ai.AiError as error:
+        raise (
+            _again(held, error, error.retry_after) if error.retryable else Refused(error.code, error.message)
+        ) from error
     content = {"text": description.text, "provider": description.provider, "model": description.model}
     document = _json({**content, "data": description.data})
     return flow.succeed(held, [_artifact(held, "describe.json", "application/json", document)])
 
 
-def _ai_trouble(held: flow.Claim, retryable: bool, message: str) -> Exception:  # noqa: FBT001  a field of the error
-    if retryable and held.attempt < settings.INTELLI_AI_ATTEMPTS:
-        return RetryLater(min(60.0, 5.0 * 2**held.attempt), "ai_unavailable", message)
-    return Refused("ai_unavailable", message)
-
-
-def _fetch(url: str, target: Path) -> None:
+def _fetch(held: flow.Claim, url: str, target: Path) -> None:
     from apps.jobs import fetch
 
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with storage.written_whole(target) as temporary:
-            fetch.fetch(url, temporary)
+        fetch.fetch(url, target, fetch.FetchPolicy(max_bytes=settings.INTELLI_MAX_UPLOAD_BYTES))
     except fetch.BadUrl as error:
-        raise Refused(error.code, error.message) from error
+        raise _again(held, error) if error.retryable else Refused(error.code, error.message) from error
 
 
-def _pixels(path: Path) -> "object":
+class _Trouble(Protocol):
+    code: Any
+    message: str
+
+
+def _again(held: flow.Claim, error: _Trouble, retry_after: float | None = None) -> Exception:
+    """Try later with growing, jittered pauses, as long as attempts are left. A server that names a time is obeyed."""
+    if held.attempt >= settings.INTELLI_OUTBOUND_ATTEMPTS:
+        return Refused(error.code, error.message)
+    pause = min(_LONGEST_PAUSE, 2.0**held.attempt) * random.uniform(0.5, 1.5)  # noqa: S311  spreads load, guards nothing
+    return RetryLater(max(pause, min(retry_after or 0.0, _LONGEST_PAUSE)), error.code, error.message)
+
+
+def _pixels(path: Path) -> "NDArray[np.uint8]":
     import numpy as np
     from PIL import Image as Picture
 

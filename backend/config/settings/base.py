@@ -12,7 +12,8 @@ from config.queues import POLICIES, ROUTES, VISIBILITY_TIMEOUT, as_settings, tas
 BASE_DIR = Path(__file__).resolve().parents[2]
 
 env = environ.Env()
-env.read_env(BASE_DIR / ".env")
+if (BASE_DIR / ".env").is_file():
+    env.read_env(BASE_DIR / ".env")
 
 DEBUG = False
 ALLOWED_HOSTS: list[str] = env.list("DJANGO_ALLOWED_HOSTS", default=[])
@@ -68,8 +69,8 @@ TEMPLATES = [
 DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
-        # A transaction that starts by reading and then writes cannot wait for the lock in SQLite's default mode: it fails
-        # with "database is locked" at once, whatever the timeout. IMMEDIATE takes the write lock first and waits for it.
+        # A transaction that reads first and then writes cannot wait for the lock in SQLite's default mode: it fails with
+        # "database is locked" at once, whatever the timeout. IMMEDIATE takes the write lock first and waits for it.
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL;",
@@ -96,8 +97,8 @@ INTELLI_MAX_BODY_BYTES = env.int("INTELLI_MAX_BODY_BYTES", default=100 * 1024 * 
 INTELLI_LEASE_SECONDS = env.float("INTELLI_LEASE_SECONDS", default=30.0)
 INTELLI_SWEEP_SECONDS = env.float("INTELLI_SWEEP_SECONDS", default=5.0)
 INTELLI_MAX_ATTEMPTS = env.int("INTELLI_MAX_ATTEMPTS", default=3)
-# How often a task may be started for an AI endpoint that is busy or down.
-INTELLI_AI_ATTEMPTS = env.int("INTELLI_AI_ATTEMPTS", default=5)
+# How often a task may be started for a server of somebody else (images by URL, AI) that is busy or down.
+INTELLI_OUTBOUND_ATTEMPTS = env.int("INTELLI_OUTBOUND_ATTEMPTS", default=5)
 # Longest wait of a request for the broker. Past it the job stays accepted and the sweep publishes it.
 INTELLI_PUBLISH_SECONDS = env.float("INTELLI_PUBLISH_SECONDS", default=2.0)
 # Longest wait for the channel layer. The broadcast is a hint; the numbered events in the database are the record.
@@ -105,8 +106,8 @@ INTELLI_BROADCAST_SECONDS = env.float("INTELLI_BROADCAST_SECONDS", default=1.0)
 # How often an open socket looks for events it got no hint of.
 INTELLI_SOCKET_POLL_SECONDS = env.float("INTELLI_SOCKET_POLL_SECONDS", default=2.0)
 INTELLI_MAX_SOCKETS = env.int("INTELLI_MAX_SOCKETS", default=50)
-# The sweep can also run inside the web process, so that web + workers alone keep the promise. `manage.py sweep --loop` runs
-# it as a process of its own.
+# The sweep can also run inside the web process, so that web + workers alone keep the promise. `manage.py sweep --loop`
+# runs it as a process of its own.
 INTELLI_SWEEP_IN_WEB = env.bool("INTELLI_SWEEP_IN_WEB", default=False)
 INTELLI_QUEUE_POLICIES = as_settings()
 DATA_UPLOAD_MAX_NUMBER_FILES = INTELLI_MAX_IMAGES + 1

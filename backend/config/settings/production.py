@@ -1,4 +1,4 @@
-"""Settings for a real deployment. A missing secret or host list stops the process instead of falling back to a default."""
+"""Settings for a real deployment: a missing secret or host list stops the process, there is no default to fall to."""
 
 from config.logs import logging_config
 from config.settings.base import *  # noqa: F403  settings are layered by star import, Django's own convention
@@ -14,7 +14,9 @@ REDIS_URL = env.str("REDIS_URL")
 
 SECURE_SSL_REDIRECT = env.bool("DJANGO_SECURE_SSL_REDIRECT", default=True)
 SECURE_REDIRECT_EXEMPT = [r"^health/"]  # load balancers probe over plain HTTP inside the network
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("DJANGO_BEHIND_TLS_PROXY", default=False) else None
+SECURE_PROXY_SSL_HEADER = (
+    ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("DJANGO_BEHIND_TLS_PROXY", default=False) else None
+)
 SECURE_HSTS_SECONDS = env.int("DJANGO_HSTS_SECONDS", default=31_536_000)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = True
 SECURE_HSTS_PRELOAD = True

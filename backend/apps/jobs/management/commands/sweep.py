@@ -19,7 +19,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """--loop and --interval."""
         parser.add_argument("--loop", action="store_true", help="keep sweeping until stopped")
-        parser.add_argument("--interval", type=float, default=None, help="seconds between sweeps (INTELLI_SWEEP_SECONDS)")
+        parser.add_argument(
+            "--interval", type=float, default=None, help="seconds between sweeps (INTELLI_SWEEP_SECONDS)"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Sweep."""

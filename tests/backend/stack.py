@@ -1,0 +1,143 @@
+"""A live system for tests: real Redis, daphne, workers and sweep, and the invariant that must hold afterwards."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from intelli_checks.fleet import WorkerProfile
+from intelli_fixtures.processes import Child, until
+
+BACKEND = Path(__file__).resolve().parents[2] / "backend"
+TERMINAL = {"succeeded", "failed", "cancelled"}
+PROFILES = {
+    "ingestion_io": WorkerProfile("ingestion_io", ("ingestion_io",), concurrency=2, prefetch=4),
+    "charts_cpu": WorkerProfile("charts_cpu", ("charts_cpu",), concurrency=2, prefetch=1),
+    "ai": WorkerProfile("ai", ("ai",), concurrency=1, prefetch=1),
+}
+ALL = WorkerProfile("all", ("ingestion_io", "charts_cpu", "ai"), concurrency=2, prefetch=1)
+
+
+class Stack:
+    """One copy of the backend."""
+
+    def __init__(self, redis: Any, workers: Any, servers: Any, sockets: Any, folder: Path) -> None:
+        self.redis, self.workers, self.servers, self.sockets, self.folder = redis, workers, servers, sockets, folder
+        self.media = folder / "media"
+        self.database = folder / "db.sqlite3"
+        self.env = {
+            "DJANGO_SETTINGS_MODULE": "config.settings.development",
+            "CELERY_BROKER_URL": redis.url(0),
+            "CELERY_RESULT_BACKEND": redis.url(0),
+            "REDIS_URL": redis.url(1),
+            "DATABASE_URL": f"sqlite:///{self.database}",
+            "MEDIA_ROOT": str(self.media),
+            "INTELLI_LEASE_SECONDS": "5",
+            "INTELLI_SWEEP_SECONDS": "1",
+            "DJANGO_DEBUG": "off",
+        }
+        self.http = urllib3.PoolManager(timeout=urllib3.Timeout(total=30), retries=False)
+        self.live: Any = None
+        self.submitted: list[str] = []
+
+    def migrate(self) -> None:
+        self.manage("migrate", "-v0")
+
+    def manage(self, *arguments: str) -> str:
+        argv = [sys.executable, "manage.py", *arguments]
+        done = subprocess.run(
+            argv, cwd=BACKEND, env={**os.environ, **self.env}, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def serve(self) -> None:
+        self.live = self.servers.start(BACKEND, env=self.env)
+
+    def worker(self, profile: WorkerProfile = ALL, **env: str) -> Any:
+        return self.workers.start(BACKEND, self.redis.url(0), profile, env={**self.env, **env})
+
+    def sweeper(self) -> Child:
+        return Child(
+            [sys.executable, "manage.py", "sweep", "--loop"],
+            log=self.folder / "sweep.log",
+            cwd=BACKEND,
+            env=self.env,
+            name="sweep",
+        )
+
+    def request(self, method: str, path: str, **options: Any) -> urllib3.BaseHTTPResponse:
+        return self.http.request(method, self.live.url + path, **options)
+
+    def post(self, images: list[Path], algorithms: list[str], **headers: str) -> urllib3.BaseHTTPResponse:
+        fields: list[Any] = [("images", (image.name, image.read_bytes())) for image in images]
+        fields += [("algorithms", name) for name in algorithms]
+        return self.request("POST", "/api/jobs/", fields=fields, headers=headers)
+
+    def submit(self, images: list[Path], algorithms: list[str], **headers: str) -> dict[str, Any]:
+        response = self.post(images, algorithms, **headers)
+        assert response.status in {200, 202}, response.data
+        job = response.json()
+        self.submitted.append(job["id"])
+        return job
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return json.loads(self.request("GET", f"/api/jobs/{job_id}/").data)
+
+    def finished(self, job_id: str, timeout: float = 60) -> dict[str, Any]:
+        def terminal() -> dict[str, Any] | None:
+            job = self.job(job_id)
+            return job if job["status"] in TERMINAL else None
+
+        found = until(terminal, timeout, lambda: f"job {job_id} finished: {self.job(job_id)}")
+        assert found is not None
+        return found
+
+    def watch(self, job_id: str, after: int | None = None) -> Any:
+        query = "" if after is None else f"?after={after}"
+        return self.sockets.connect(f"{self.live.ws_url}/ws/jobs/{job_id}/{query}")
+
+    def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
+        with sqlite3.connect(self.database, timeout=20) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(query, values)]
+
+    def wait_for_row(self, query: str, *values: Any, timeout: float = 30) -> dict[str, Any]:
+        found = until(lambda: self.rows(query, *values), timeout, f"a row for {query} {values}")
+        return found[0]
+
+    def assert_invariants(self) -> None:
+        """INV: accepted jobs terminal, one finish per task, artifacts of the winning attempt, no gap, no leftovers."""
+        jobs = self.rows("SELECT * FROM jobs_job")
+        assert {job["status"] for job in jobs} <= TERMINAL
+        assert {job.replace("-", "") for job in self.submitted} <= {job["id"] for job in jobs}
+        tasks = {task["id"]: task for task in self.rows("SELECT * FROM jobs_imagetask")}
+        assert {task["status"] for task in tasks.values()} <= TERMINAL
+        finishes: Counter[str] = Counter()
+        for job in jobs:
+            events = self.rows("SELECT * FROM jobs_event WHERE job_id = ? ORDER BY seq", job["id"])
+            assert [event["seq"] for event in events] == list(range(1, job["seq"] + 1))
+            assert events[-1]["name"] == f"job.{job['status']}"
+            ends = {"task.succeeded", "task.failed", "task.cancelled"}
+            finishes.update(json.loads(e["data"])["task"]["id"].replace("-", "") for e in events if e["name"] in ends)
+            assert job["tasks_finished"] == job["tasks_total"]
+        assert finishes == Counter(dict.fromkeys(tasks, 1))
+        recorded = {row["path"] for row in self.rows("SELECT * FROM jobs_artifact")}
+        for row in self.rows("SELECT * FROM jobs_artifact"):
+            attempt = Path(row["path"]).name.split("-", 1)[0]
+            assert int(attempt) == tasks[row["task_id"]]["attempt"]
+        on_disk = lambda: {p.relative_to(self.media).as_posix() for p in self.media.glob("artifacts/*/*/*")}  # noqa: E731
+        until(lambda: on_disk() == recorded, 5, lambda: f"files {on_disk() ^ recorded}")
+        assert not list(self.media.rglob("*.tmp"))
+
+    def timed(self, call: Any) -> tuple[float, Any]:
+        start = time.monotonic()
+        answer = call()
+        return time.monotonic() - start, answer
