@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ class Stack:
         return self.sockets.connect(f"{self.live.ws_url}/ws/jobs/{job_id}/{query}")
 
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
-        with sqlite3.connect(self.database, timeout=20) as connection:
+        with closing(sqlite3.connect(self.database, timeout=20)) as connection:
             connection.row_factory = sqlite3.Row
             return [dict(row) for row in connection.execute(query, values)]
 

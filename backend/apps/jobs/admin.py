@@ -10,8 +10,10 @@ from apps.jobs import flow, publish
 from apps.jobs.models import Artifact, Image, ImageTask, Job, Status
 
 if TYPE_CHECKING:
-    _ImageInline, _TaskInline = admin.TabularInline[Image, Job], admin.TabularInline[ImageTask, Job]
-    _JobAdmin, _ArtifactAdmin = admin.ModelAdmin[Job], admin.ModelAdmin[Artifact]
+    _ImageInline = admin.TabularInline[Image, Job]
+    _TaskInline = admin.TabularInline[ImageTask, Job]
+    _JobAdmin = admin.ModelAdmin[Job]
+    _ArtifactAdmin = admin.ModelAdmin[Artifact]
 else:  # generic in the stubs only
     _ImageInline = _TaskInline = admin.TabularInline
     _JobAdmin = _ArtifactAdmin = admin.ModelAdmin

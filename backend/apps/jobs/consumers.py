@@ -38,7 +38,7 @@ _open_sockets: Counter[str] = Counter()  # by user, in this process
 class JobConsumer(AsyncJsonWebsocketConsumer):
     """Sends one job's events to one client; what the client sends is ignored, and little of it tolerated."""
 
-    # No such layer, on purpose: Channels ends the socket when the layer's connection breaks. `_listen` mends it instead.
+    # No such layer, on purpose: Channels ends the socket when the layer breaks. `_listen` mends the connection instead.
     channel_layer_alias = "none"
 
     async def connect(self) -> None:

@@ -125,8 +125,8 @@ def send(name: str, task_id: uuid.UUID, **options: Any) -> None:
     """Publish one message. `sent_at` lets a monitor tell the age of a waiting message, which Celery does not record."""
     from apps.jobs import tasks  # noqa: F401  registers them; not at module top, since they import the flow, which imports us
 
-    headers = {"sent_at": time.time()}
-    current_app.tasks[name].apply_async(args=[str(task_id)], headers=headers, retry=False, **options)
+    headers: Any = {"sent_at": time.time()}
+    current_app.tasks[name].apply_async(args=(str(task_id),), headers=headers, retry=False, **options)
 
 
 def _publisher() -> _Publisher:

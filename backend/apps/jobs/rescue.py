@@ -7,6 +7,7 @@ import datetime as dt
 import uuid
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from celery import current_app
@@ -100,7 +101,8 @@ def _depth(queue: str) -> int | None:
     options = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
     try:
         with current_app.connection_for_read(transport_options=options) as connection:
-            return int(connection.default_channel.queue_declare(queue, passive=True).message_count)
+            channel: Any = connection.default_channel  # the AMQP vocabulary every transport speaks
+            return int(channel.queue_declare(queue, passive=True).message_count)
     except Exception as error:  # noqa: BLE001  any broker trouble means the same here
         if type(error).__name__ == "ChannelError":  # kombu: no such queue key, which on Redis is an empty queue
             return 0

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, BinaryIO, TypeAlias, cast
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
@@ -27,12 +27,16 @@ KNOWN_ALGORITHMS = (*ALGORITHMS, DESCRIBE)
 _MAX_KEY = 200
 _MAX_NAME = 200
 
+Upload: TypeAlias = "UploadedFile[Any]"
+Problem = tuple[str, str, str]
+"""Field, code, message."""
+
 
 @dataclass(frozen=True, slots=True)
 class Submission:
     """A request that was read and found good."""
 
-    files: Sequence[UploadedFile]
+    files: Sequence[Upload]
     urls: Sequence[str]
     algorithms: Sequence[str]
 
@@ -43,7 +47,7 @@ class Submission:
         return hashlib.sha256(content.encode()).hexdigest()
 
 
-def read(data: Any, files: Sequence[UploadedFile]) -> Submission:
+def read(data: Any, files: Sequence[Upload]) -> Submission:
     """Read and judge a request.
 
     Raises:
@@ -161,7 +165,7 @@ def _texts(data: Mapping[str, Any], name: str) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
-def _bad_algorithms(names: Sequence[str]) -> list[tuple[str, str, str]]:
+def _bad_algorithms(names: Sequence[str]) -> list[Problem]:
     if not names:
         return [("algorithms", "required", f"give at least one of: {', '.join(KNOWN_ALGORITHMS)}")]
     unknown = [name for name in names if name not in KNOWN_ALGORITHMS]
@@ -169,10 +173,10 @@ def _bad_algorithms(names: Sequence[str]) -> list[tuple[str, str, str]]:
     return [("algorithms", "unknown_algorithm", text)] if unknown else []
 
 
-def _bad_urls(urls: Sequence[str]) -> list[tuple[str, str, str]]:
+def _bad_urls(urls: Sequence[str]) -> list[Problem]:
     from apps.jobs import fetch
 
-    problems = []
+    problems: list[Problem] = []
     for number, url in enumerate(urls):
         try:
             fetch.check_url(url)
@@ -181,21 +185,21 @@ def _bad_urls(urls: Sequence[str]) -> list[tuple[str, str, str]]:
     return problems
 
 
-def _bad_files(files: Sequence[UploadedFile]) -> list[tuple[str, str, str]]:
+def _bad_files(files: Sequence[Upload]) -> list[Problem]:
     from apps.jobs import imaging
 
-    problems = []
+    problems: list[Problem] = []
     limits = imaging.ImageLimits(max_bytes=settings.INTELLI_MAX_UPLOAD_BYTES)
     for number, file in enumerate(files):
         file.seek(0)
         try:
-            imaging.inspect(file, limits)
+            imaging.inspect(cast("BinaryIO", file), limits)
         except imaging.BadImage as error:
             problems.append((f"images[{number}]", error.code, error.message))
     return problems
 
 
-def _sha256(file: UploadedFile) -> str:
+def _sha256(file: Upload) -> str:
     file.seek(0)
     digest = hashlib.sha256()
     for chunk in file.chunks():

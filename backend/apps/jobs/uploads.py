@@ -24,8 +24,8 @@ class CappedUploadHandler(FileUploadHandler):
         input_data: Any,
         META: dict[str, Any],  # noqa: N803
         content_length: int,
-        boundary: bytes,
-        encoding: str | None = None,
+        boundary: Any,
+        encoding: Any = None,
     ) -> None:
         """Refuse by the announced length, before the first byte is read."""
         if content_length > settings.INTELLI_MAX_BODY_BYTES:

@@ -69,8 +69,8 @@ TEMPLATES = [
 DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
-        # A transaction that reads first and then writes cannot wait for the lock in SQLite's default mode: it fails with
-        # "database is locked" at once, whatever the timeout. IMMEDIATE takes the write lock first and waits for it.
+        # A transaction that reads first and then writes cannot wait for the lock in SQLite's default mode: it fails
+        # with "database is locked" at once, whatever the timeout. IMMEDIATE takes the write lock first and waits.
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL;",
