@@ -10,7 +10,7 @@ from types import TracebackType
 
 from intelli_ops import exits
 
-_GRACE = 0.6
+_GRACE = 0.4
 """Seconds after the deadline; together with start-up and exit this stays within the promised one second."""
 
 

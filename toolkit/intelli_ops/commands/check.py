@@ -14,6 +14,7 @@ from intelli_checks.target import Target
 from intelli_ops.commands.options import targeted
 from intelli_ops.commands.selection import complete_checks, mutes_for, recorded, selected
 from intelli_ops.render import Format
+from intelli_ops.watchdog import Watchdog
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -138,7 +139,8 @@ def check(
     from intelli_ops.session import Session, Wishes
 
     began = time.monotonic()
-    checks = selected(target, names or (), Stage[stage.name])
+    with Watchdog(began + target.timeout):  # a plugin may hang while it is imported
+        checks = selected(target, names or (), Stage[stage.name])
     wishes = Wishes(fmt, output, Severity[fail_level.name], verbose, quiet, color, save)
     session = Session(target, checks, wishes, mutes_for(target, mute or ()))
     if recording:
