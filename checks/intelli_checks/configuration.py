@@ -70,7 +70,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path, platfo
         web=given.get("web"),
         websocket=given.get("websocket"),
         origin=given.get("origin"),
-        timeout=_seconds(given.get("timeout", 10.0), origins.get("timeout", "")),
+        timeout=_seconds(given.get("timeout", 30.0), origins.get("timeout", "")),
         origins=_all_origins(origins, configuration),
         **{name: configuration.tables[key] for key, name in TABLES.items() if key in configuration.tables},
     )

@@ -105,6 +105,8 @@ class Check:
     """Seconds this check may take once the checks it needs have ended."""
     needs: tuple[str, ...] = ()
     """Checks whose failure would explain this one's."""
+    after: tuple[str, ...] = ()
+    """Checks that pay for facts this one reads: its own clock starts when they have ended, however they did."""
 
     @property
     def family(self) -> str:

@@ -65,17 +65,24 @@ class Registry:
         """Declare `check`; raises ValueError for an id that is taken or a need declared later or never."""
         if check.id in self._checks:
             raise ValueError(f"check {check.id!r} is already registered")
-        if missing := [need for need in check.needs if need not in self._checks]:
+        if missing := [other for other in (*check.needs, *check.after) if other not in self._checks]:
             raise ValueError(f"check {check.id!r} needs {missing}: declare those first")
         self._checks[check.id] = check
 
     def check(
-        self, id_: str, /, *, stage: Stage = Stage.READY, timeout: float = 5.0, needs: Iterable[str] = ()
+        self,
+        id_: str,
+        /,
+        *,
+        stage: Stage = Stage.READY,
+        timeout: float = 5.0,
+        needs: Iterable[str] = (),
+        after: Iterable[str] = (),
     ) -> Callable[[Answer], Answer]:
         """Register the decorated generator as the check called `id_`; its docstring is title and explanation."""
 
         def register(run: Answer) -> Answer:
-            self.add(Check(id_, run, stage, timeout, tuple(needs)))
+            self.add(Check(id_, run, stage, timeout, tuple(needs), tuple(after)))
             return run
 
         return register

@@ -63,7 +63,9 @@ def wait(
 def _start(checks: Iterable[Check], ctx: Context) -> list[_Task]:
     tasks: dict[str, _Task] = {}
     for check in checks:
-        tasks[check.id] = _Task(check, ctx, [tasks[need] for need in check.needs if need in tasks])
+        needs = [tasks[need] for need in check.needs if need in tasks]
+        after = [tasks[other] for other in check.after if other in tasks]
+        tasks[check.id] = _Task(check, ctx, needs, after)
     for task in tasks.values():
         task.start()
     return list(tasks.values())
@@ -76,9 +78,9 @@ class _Task(threading.Thread):
     long after the deadline was reported.
     """
 
-    def __init__(self, check: Check, ctx: Context, needs: list[_Task]) -> None:
+    def __init__(self, check: Check, ctx: Context, needs: list[_Task], after: list[_Task]) -> None:
         super().__init__(name=check.id, daemon=True)
-        self.check, self.ctx, self.needs = check, ctx, needs
+        self.check, self.ctx, self.needs, self.after = check, ctx, needs, after
         self.found: list[Finding] = []
         self.verdict: Future[Result] = Future()
         self.began: Future[float] = Future()
@@ -102,7 +104,9 @@ class _Task(threading.Thread):
             self.judge()
 
     def blocked(self) -> bool:
-        """Wait for what this check needs; whether it is skipped because of that."""
+        """Wait for what this check needs or comes after; whether it is skipped because of a need."""
+        for other in self.after:
+            other.result()
         blocker = next((result for need in self.needs if (result := need.result()).blocks), None)
         if blocker:
             cause = blocker.because or blocker.check.id

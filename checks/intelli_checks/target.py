@@ -53,7 +53,7 @@ class Target:
     """`[mute]` of the configuration: check id -> reason, or a table of reason, until, severity, subjects."""
     plugins: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     """`[plugins]` of the configuration: name -> command line of an executable with the Nagios contract, or a table."""
-    timeout: float = 10.0
+    timeout: float = 30.0
     """Seconds the whole run may take."""
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Where each value came from, for `config show --origin`."""

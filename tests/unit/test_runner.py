@@ -161,3 +161,16 @@ def test_selection_brings_the_needed_checks_and_refuses_unknown_names():
         registry.add(a_check("redis.broker", ok))
     with pytest.raises(ValueError, match="declare those first"):
         registry.add(a_check("x", ok, needs=("zz",)))
+
+
+def test_the_clock_of_a_check_starts_after_whoever_pays_for_its_facts() -> None:
+    paid = threading.Event()
+
+    def pays(ctx: Context) -> Iterator[Finding]:
+        paid.wait(0.6)
+        yield fail("broken", hint="look")
+
+    slow = a_check("app", pays)
+    quick = Check("broker", ok, Stage.READY, 0.3, after=("app",))
+    report = diagnose([slow, quick], ctx())
+    assert [(r.check.id, r.outcome.value) for r in report.results] == [("app", "failed"), ("broker", "passed")]

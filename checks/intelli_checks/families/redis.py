@@ -14,7 +14,7 @@ _OF_THE_ROLE = frozenset({"wrong-database", "acl"})
 """Faults that a role has for itself, also where it shares the server with another."""
 
 
-@check("redis.broker", stage=Stage.LIVE, timeout=6.0)
+@check("redis.broker", stage=Stage.LIVE, timeout=6.0, after=["celery.app"])
 def broker(ctx: Context) -> Iterator[Finding]:
     """The broker is a Redis that takes messages.
 
@@ -28,7 +28,7 @@ def broker(ctx: Context) -> Iterator[Finding]:
     yield from _judge(ctx, "broker")
 
 
-@check("redis.results", stage=Stage.LIVE, timeout=6.0)
+@check("redis.results", stage=Stage.LIVE, timeout=6.0, after=["celery.app"])
 def results(ctx: Context) -> Iterator[Finding]:
     """The result store is a Redis that takes results.
 
@@ -40,7 +40,7 @@ def results(ctx: Context) -> Iterator[Finding]:
     yield from _judge(ctx, "results")
 
 
-@check("redis.channels", stage=Stage.LIVE, timeout=6.0)
+@check("redis.channels", stage=Stage.LIVE, timeout=6.0, after=["celery.app"])
 def channels(ctx: Context) -> Iterator[Finding]:
     """The channel layer's Redis answers and takes messages.
 

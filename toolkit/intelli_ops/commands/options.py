@@ -58,7 +58,7 @@ COMMON: dict[str, Any] = {
     ],
     "timeout": Annotated[
         float | None,
-        _option("--timeout", "-t", env="TIMEOUT", metavar="SECONDS", min=0.1, help="Limit of one whole run [10]."),
+        _option("--timeout", "-t", env="TIMEOUT", metavar="SECONDS", min=0.1, help="Limit of one whole run [30]."),
     ],
     "config": Annotated[
         Path | None, _option("--config", env="CONFIG", metavar="FILE", help="Configuration file [intelli-ops.toml].")
