@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from samples import a_report, ended, of_every_kind, skipped
+from samples import a_report, ended, errored, of_every_kind, skipped
 
 from intelli_checks import Report, fail, info, warn
 from intelli_ops.render import Format, render, viewed
@@ -21,7 +21,7 @@ def test_the_verdict_is_first_and_last_and_the_root_cause_between_them_is_first(
     assert rows[-1] == "✗ FAILED   start with redis.broker, then 2 more"
     assert rows[-2].strip() == "1 failed, 1 errored, 1 warned, 2 passed, 3 skipped in 0.41 s (exit 1)"
     badges = [row.split()[1] for row in rows if row[:1] in {"✗", "?", "!", "-", "✓"}]
-    assert badges == ["FAILED", "FAILED", "ERRORED", "WARNED", "SKIPPED", "SKIPPED", "PASSED", "FAILED"]
+    assert badges == ["FAILED", "FAILED", "WARNED", "ERRORED", "SKIPPED", "SKIPPED", "PASSED", "FAILED"]
 
 
 def test_consequences_and_passes_are_folded_and_verbose_unfolds_them():
@@ -42,6 +42,14 @@ def test_a_command_is_never_folded_and_stands_alone():
     rows = text(report, width=60).splitlines()
     assert f"      {command}" in rows
     assert all(len(row) <= 60 for row in rows[1:-1] if "redis-cli" not in row and "FAILED" not in row)
+
+
+def test_checks_that_could_not_tell_are_brief_beside_a_failure_and_not_alone():
+    lost = errored("celery.beat", "no answer within 5.0 s")
+    beside = text(a_report(ended("redis.broker", fail("refused", hint="redis-server")), lost))
+    assert "? ERRORED  celery.beat: no answer within 5.0 s" in beside.splitlines()
+    assert "explain celery.beat" not in beside
+    assert "explain celery.beat" in text(a_report(lost))
 
 
 def test_findings_with_one_hint_share_it_and_many_are_counted():

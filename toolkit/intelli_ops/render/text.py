@@ -49,11 +49,12 @@ def render(view: View) -> str:
 def _lines(view: View) -> Iterator[Line]:
     yield _headline(view)
     yield from _context(view)
-    for outcome in _PROBLEMS:
-        for result in view.report.having(outcome):
+    brief = _brief(view)
+    for result in _problems(view.report):
+        if result not in brief:
             yield Line()
             yield from _problem(result, view)
-    folded = [*_muted(view), *_skipped(view), *_passed(view)]
+    folded = [*_unsure(brief, view), *_muted(view), *_skipped(view), *_passed(view)]
     if folded:
         yield Line()
         yield from folded
@@ -96,7 +97,7 @@ def _took(view: View) -> str:
 
 def root_cause(report: Report) -> Result | None:
     """The first result of the worst kind, in declared order, where causes come before consequences."""
-    return next((result for outcome in _PROBLEMS for result in report.having(outcome)), None)
+    return next(iter(_problems(report)), None)
 
 
 def gist(result: Result) -> str:
@@ -107,8 +108,20 @@ def gist(result: Result) -> str:
     return _first_line(told(worst))
 
 
-def _problems(report: Report) -> tuple[Result, ...]:
-    return report.having(*_PROBLEMS)
+def _problems(report: Report) -> list[Result]:
+    """Worst kind first, in declared order within a kind."""
+    return [result for outcome in _PROBLEMS for result in report.having(outcome)]
+
+
+def _brief(view: View) -> list[Result]:
+    """The checks that could not tell while another failed: a line each will do, for the cause is most likely there."""
+    if view.verbose or not view.report.having(Outcome.FAILED):
+        return []
+    return [
+        result
+        for result in view.report.having(Outcome.ERRORED)
+        if all(finding.severity == Severity.INFO for finding in result.findings)
+    ]
 
 
 def _sum(report: Report) -> str:
@@ -167,6 +180,12 @@ def _hint(hint: str) -> Iterator[Line]:
         yield Line(("    fix", "dim"))
         for row in hint.splitlines():
             yield Line(("      " + row, "cmd"))
+
+
+def _unsure(results: list[Result], view: View) -> Iterator[Line]:
+    for result in results:
+        badge = _Badge.of(result.outcome, view)
+        yield Line((badge.text, badge.style), (f"  {result.check.id}", "id"), (f": {gist(result)}", "dim"))
 
 
 def _muted(view: View) -> Iterator[Line]:
