@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from intelli_checks.context import Context
-from intelli_checks.families.wording import count, listed
+from intelli_checks.families.wording import ago, listed
 from intelli_checks.model import Finding, fail, info
 from intelli_checks.probes.canary import Canary
 from intelli_checks.registry import check
 from intelli_checks.text import safe
+
+SKEW = 30.0
+"""Seconds two clocks may differ: beyond, tasks with `expires` are dropped unseen."""
 
 
 @check("celery.canary", needs=["celery.workers", "celery.pool", "celery.consuming"], timeout=8.0)
@@ -31,16 +34,12 @@ def canary(ctx: Context) -> Iterator[Finding]:
 
 def _judge(ctx: Context, bird: Canary) -> Finding:
     subject, who = f"queue {safe(bird.queue)}", listed(bird.workers)
-    if bird.outcome == "unsent":
-        return info(f"no canary sent: {bird.reason}", subject=subject)
-    if bird.outcome in {"executed", "expired"}:
-        return info(
-            f"executed in {1000 * bird.seconds:.0f} ms", subject=subject, milliseconds=round(1000 * bird.seconds)
-        )
-    if ctx.fleet.silent and bird.outcome == "taken":
-        return info("taken, not executed; a worker that does not answer may have it", subject=subject)
+    if bird.outcome not in {"taken", "waiting"}:
+        return info(_word(bird), subject=subject, milliseconds=round(1000 * bird.seconds))
     if all(node.young for node in ctx.fleet.consumers(bird.queue)):
         return info("not executed yet; its workers have just come up", subject=subject)
+    if bird.outcome == "taken" and ctx.fleet.silent:
+        return info("taken, not executed; a worker that does not answer may have it", subject=subject)
     if bird.outcome == "taken":
         return fail(
             f"{who} took a no-op task and did not execute it within {bird.seconds:.1f} s: its pool does not work",
@@ -53,5 +52,47 @@ def _judge(ctx: Context, bird: Canary) -> Finding:
         hint=f"restart {who}: it has lost its connection to the queue",
         subject=subject,
         workers=list(bird.workers),
-        consumers=count(len(bird.workers), "worker"),
     )
+
+
+def _word(bird: Canary) -> str:
+    if bird.outcome == "unsent":
+        return f"no canary sent: {bird.reason}"
+    if bird.outcome == "expired":
+        return "taken, and dropped as expired: clocks differ"
+    return f"executed in {1000 * bird.seconds:.0f} ms"
+
+
+@check("celery.clock", needs=["celery.workers", "celery.pool", "celery.consuming"], timeout=8.0)
+def clock(ctx: Context) -> Iterator[Finding]:
+    """The workers' clocks agree with Redis's.
+
+    Cause: no time synchronisation on a host, or a virtual machine that was suspended.
+
+    Shows as: tasks with `expires` are dropped at once, ETA tasks run early or late, "Substantial drift" in the log.
+
+    Fix: chrony or systemd-timesyncd on every host.
+    """
+    now, latest = ctx.depths.taken, ctx.depths.unacked.latest
+    skews = [("unacked", latest - now)] if latest is not None and latest > now else []
+    skews += [(listed(bird.workers), _skew(bird)) for bird in ctx.canaries]
+    skews += [
+        (safe(n.name), r.started - now) for n in ctx.fleet.nodes for r in n.active if r.started and r.started > now
+    ]
+    worst: dict[str, float] = {}
+    for who, seconds in skews:
+        if now and abs(seconds) > abs(worst.get(who, SKEW)):
+            worst[who] = seconds
+    for who, seconds in worst.items():
+        yield fail(
+            f"the clock of {'a worker' if who == 'unacked' else who} is {ago(abs(seconds))} "
+            f"{'ahead of' if seconds > 0 else 'behind'} Redis's",
+            hint="timedatectl set-ntp true   # on the workers' hosts",
+            subject="clock",
+            seconds=round(seconds),
+        )
+
+
+def _skew(bird: Canary) -> float:
+    """How far the worker's clock is ahead, by the time it wrote into the canary's result."""
+    return bird.done_at - bird.sent_at - bird.seconds if bird.done_at and bird.sent_at else 0.0

@@ -8,16 +8,14 @@ from collections.abc import Iterator
 from intelli_checks.context import Context
 from intelli_checks.families.wording import ago, count, listed
 from intelli_checks.model import Finding, fail, info, warn
+from intelli_checks.probes.nodes import Node, Request
 from intelli_checks.probes.processes import Process
 from intelli_checks.probes.watch import has_room
-from intelli_checks.probes.workers import Node, Request
 from intelli_checks.registry import check
 from intelli_checks.text import safe
 
 OVERDUE = 15.0
 """Seconds past its time limit after which a task should long have been stopped."""
-SKEW = 30.0
-"""Seconds two clocks may differ: from here on, tasks with `expires` are dropped unseen."""
 
 
 @check("celery.pool", needs=["celery.workers"], timeout=8.0)
@@ -175,33 +173,4 @@ def limits(ctx: Context) -> Iterator[Finding]:
                 hint="run these queues with --pool=prefork, or bound the work inside the task",
                 subject=safe(node.name),
                 tasks=limited[:20],
-            )
-
-
-@check("celery.clock", needs=["celery.workers"])
-def clock(ctx: Context) -> Iterator[Finding]:
-    """The workers' clocks agree with Redis's.
-
-    Cause: no time synchronisation on a host, or a virtual machine that was suspended.
-
-    Shows as: tasks with `expires` are dropped at once, ETA tasks run early or late, "Substantial drift" in the log.
-
-    Fix: chrony or systemd-timesyncd on every host.
-    """
-    now, latest = ctx.depths.taken, ctx.depths.unacked.latest
-    if now and latest is not None and latest - now > SKEW:
-        yield fail(
-            f"a worker's clock is {ago(latest - now)} ahead of Redis's: it delivered a message in the future",
-            hint="timedatectl set-ntp true   # on the workers' hosts",
-            subject="clock",
-            seconds=round(latest - now),
-        )
-    for node in ctx.fleet.nodes:
-        ahead = max((r.started - now for r in node.active if r.started and now), default=0.0)
-        if ahead > SKEW:
-            yield fail(
-                f"the clock of {safe(node.name)} is {ago(ahead)} ahead of Redis's",
-                hint="timedatectl set-ntp true   # on the worker's host",
-                subject=safe(node.name),
-                seconds=round(ahead),
             )

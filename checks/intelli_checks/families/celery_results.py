@@ -9,7 +9,7 @@ from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
 from intelli_checks.families.wording import count, listed
 from intelli_checks.model import Finding, Skip, fail, info, warn
-from intelli_checks.probes.workers import Node
+from intelli_checks.probes.nodes import Node
 from intelli_checks.registry import check
 from intelli_checks.text import safe
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from intelli_checks.context import Context
 from intelli_checks.families.wording import count, listed
 from intelli_checks.model import Finding, Skip, fail, info, warn
+from intelli_checks.probes.nodes import Node
+from intelli_checks.probes.queues import declared
 from intelli_checks.probes.survey import Survey, TaskDecl
-from intelli_checks.probes.workers import Node
+from intelli_checks.probes.workers import CONTENT_TYPES, accepted_content
 from intelli_checks.registry import check
 from intelli_checks.text import safe
+
+CLOCK_STEP = 2.0
+"""Seconds: the kernel tells when it booted, and so when a process began, in whole seconds."""
 
 
 def _project(ctx: Context) -> Survey:
@@ -164,10 +170,70 @@ def stale(ctx: Context) -> Iterator[Finding]:
     path, changed = newest
     for node in ctx.fleet.nodes:
         process = ctx.pools.get(node.pid)
-        if process is not None and process.started < changed:
+        if process is not None and process.started + CLOCK_STEP < changed:
             yield warn(
                 f"{safe(node.name)} was started before {safe(path)} was changed",
                 hint=f"restart {safe(node.name)}",
                 subject=safe(node.name),
                 file=path,
             )
+
+
+@check("celery.settings", needs=["celery.workers"])
+def settings(ctx: Context) -> Iterator[Finding]:
+    """The workers run with the project's settings.
+
+    Cause: web and worker load different settings modules or environments, or the worker was not restarted after a
+    change.
+
+    Shows as: messages the worker refuses, tasks that call others inline (EAGER in the worker), memory that grows with
+    every query (DEBUG), other redelivery times than planned.
+
+    Fix: the same environment for both; restart the worker.
+    """
+    project = _project(ctx)
+    for node in ctx.fleet.nodes:
+        yield from _refusing(ctx, node, project)
+        for problem, hint in _odd_settings(node, project):
+            yield warn(f"{safe(node.name)} {problem}", hint=hint, subject=safe(node.name))
+        process = ctx.pools.get(node.pid)
+        if process is not None and process.user == 0 and "pickle" in str(node.conf.get("accept_content", "")):
+            yield warn(
+                f"{safe(node.name)} accepts pickle and runs as root: whoever can write to the broker is root",
+                hint="accept_content = ['json'], and a user of its own",
+                subject=safe(node.name),
+            )
+
+
+def _refusing(ctx: Context, node: Node, project: Survey) -> Iterator[Finding]:
+    """A worker that drops what the project's producers write by default."""
+    written = str(project.conf.get("task_serializer") or "json")
+    queues = [queue for queue in node.queues if queue in declared(project)]
+    accepted = accepted_content(ctx.fleet, queues[0], project) if queues else frozenset()
+    if queues and CONTENT_TYPES.get(written, written) not in accepted:
+        yield fail(
+            f"the project writes {safe(written)}, which {safe(node.name)} refuses and drops",
+            hint=f"add {safe(written)} to the worker's accept_content, or write one of: {', '.join(sorted(accepted))}",
+            subject=safe(node.name),
+        )
+
+
+def _odd_settings(node: Node, project: Survey) -> Iterator[tuple[str, str]]:
+    if node.conf.get("task_always_eager"):
+        yield "runs tasks inline that its tasks send (task_always_eager)", "remove it from the worker's settings"
+    if node.conf.get("debug") and not project.django.get("DEBUG", True):
+        yield (
+            "runs with DEBUG, the project does not: Django keeps every query in memory",
+            "DEBUG = False for the worker",
+        )
+    module = node.conf.get("settings_module")
+    if module and project.settings_module and module != project.settings_module:
+        yield f"loads {safe(module)}, the project {project.settings_module}", "the same DJANGO_SETTINGS_MODULE for both"
+    theirs, ours = (_visibility(conf) for conf in (node.conf, project.conf))
+    if theirs != ours and node.conf:
+        yield f"redelivers after {theirs} s, the project says {ours} s", "the same broker_transport_options for both"
+
+
+def _visibility(conf: Mapping[str, Any]) -> int:
+    options = conf.get("broker_transport_options")
+    return int((options.get("visibility_timeout") if isinstance(options, Mapping) else None) or 3600)

@@ -185,7 +185,7 @@ def silent_findings(ctx: Context) -> Iterator[Finding]:
 def silent_processes(ctx: Context) -> list[Process]:
     """Local worker processes that are connected to this broker and did not answer, stopped ones first."""
     answered = {node.pid for node in ctx.fleet.nodes}
-    found = [process for process in ctx.absence.local if process.pid not in answered and _connected(process, ctx)]
+    found = [process for process in ctx.absence.local if process.pid not in answered and _belongs(process, ctx)]
     return sorted(found, key=lambda process: not process.stopped)
 
 

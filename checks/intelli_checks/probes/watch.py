@@ -11,9 +11,10 @@ from intelli_checks.probes import queues, workers
 from intelli_checks.probes.broker import opened
 from intelli_checks.probes.fleet import PATIENCE
 from intelli_checks.probes.layout import Layout
+from intelli_checks.probes.nodes import Node
 from intelli_checks.probes.queues import QueueDepths
 from intelli_checks.probes.survey import Survey
-from intelli_checks.probes.workers import Node, WorkerFleet
+from intelli_checks.probes.workers import WorkerFleet
 
 INTERVAL = 0.3
 IN_TRANSIT = 5.0

@@ -26,6 +26,9 @@ from intelli_fixtures.redis_servers import RedisServer
 
 APP = """
 import os, signal, time
+if ahead := float(os.environ.get("CLOCK_AHEAD", "0")):  # before Celery takes its own references to time.time
+    real = time.time
+    time.time = lambda: real() + ahead
 from celery import Celery
 from celery.signals import worker_process_init
 
@@ -49,8 +52,12 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 @app.task
-def noop():
+def noop(*args):
     return 1
+
+@app.task
+def nan():
+    return {"v": float("nan")}
 """
 TASKS = ("shop.nap", "shop.early_nap", "shop.noop", "shop.die")
 READY_SECONDS = 40.0
@@ -97,16 +104,16 @@ class Lab:
             return any(found.name == node and found.queues for found in self.fleet().nodes)
         return False
 
-    def app(self) -> Any:
+    def app(self, backend: str | None = None) -> Any:
         from celery import Celery
 
-        app = Celery("shop", broker=self.url, backend=self.url, set_as_current=False)
+        app = Celery("shop", broker=self.url, backend=backend or self.url, set_as_current=False)
         app.conf.update(self.conf)
         return app
 
     def send(self, task: str, *args: object, queue: str = "ai", times: int = 1, **options: Any) -> list[str]:
         """Publish as a producer of the project would; returns the ids."""
-        app = self.app()
+        app = self.app(backend="disabled://")  # a forgotten AsyncResult would wait for a Redis that is gone
         try:
             sent = [app.send_task(f"shop.{task}", args, queue=queue, **options) for _ in range(times)]
             return [str(result.id) for result in sent]
@@ -115,6 +122,12 @@ class Lab:
 
     def redis_client(self, database: int = 0) -> Any:
         return self.redis.client(database)
+
+    def oldest_unacked(self) -> float:
+        """Seconds since the oldest unacknowledged message was delivered."""
+        client = self.redis_client()
+        scores = [score for _, score in client.zrange("unacked_index", 0, 0, withscores=True)]
+        return float(client.time()[0] - min(scores, default=client.time()[0]))
 
     def wait(self, predicate: Callable[[], object], what: str, timeout: float = 20.0) -> None:
         until(predicate, timeout, what)
@@ -165,6 +178,15 @@ class Lab:
 def lab(intelli_redis_server: Callable[..., RedisServer], tmp_path: Path) -> Iterator[Lab]:
     """A project without workers yet, on a Redis nobody else uses."""
     laboratory = Lab(intelli_redis_server(engine="local"), tmp_path)
+    yield laboratory
+    laboratory.stop()
+
+
+@pytest.fixture
+def durable(intelli_redis_server: Callable[..., RedisServer], tmp_path: Path) -> Iterator[Lab]:
+    """The same on a Redis that keeps every message over a restart."""
+    config = {"appendonly": "yes", "appendfsync": "always"}
+    laboratory = Lab(intelli_redis_server(engine="local", config=config), tmp_path)
     yield laboratory
     laboratory.stop()
 
