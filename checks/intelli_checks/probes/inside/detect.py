@@ -63,17 +63,23 @@ def look_in(root: Path) -> Project:
 
 
 def _places(start: Path) -> Iterator[Path]:
+    """Where a manage.py may be: here, above, just below, or just below the repository's root."""
+    above = list(_above(start))
     yield start
-    below = [child for child in sorted(start.iterdir()) if child.is_dir() and wanted(child)] if start.is_dir() else []
-    below.sort(key=lambda child: child.name not in USUAL_SUBFOLDERS)
-    if (start / ".git").exists():  # a repository's root: its project lies below, never above
-        yield from below
-        return
-    yield from _above(start)
-    yield from below
+    yield from above
+    yield from _below(start)
+    if above and (above[-1] / ".git").exists():
+        yield from _below(above[-1])
+
+
+def _below(start: Path) -> Iterator[Path]:
+    folders = [child for child in sorted(start.iterdir()) if child.is_dir() and wanted(child)] if start.is_dir() else []
+    yield from sorted(folders, key=lambda child: child.name not in USUAL_SUBFOLDERS)
 
 
 def _above(start: Path) -> Iterator[Path]:
+    if (start / ".git").exists():  # a repository's root: what lies above is another project
+        return
     for parent in list(start.parents)[:MAX_PARENTS]:
         if parent == Path.home() or parent == Path(parent.anchor):
             return

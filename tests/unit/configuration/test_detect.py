@@ -1,0 +1,69 @@
+"""Settings modules and Celery apps, read from files of every usual shape."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from intelli_checks.probes.inside.detect import find_project
+
+
+def write(folder: Path, files: dict[str, str]) -> Path:
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    return folder
+
+
+MANAGE = "import os, django\ndef main():\n    os.environ{}\n"
+DEFAULTS = [
+    ".setdefault('DJANGO_SETTINGS_MODULE', 'config.settings')",
+    "['DJANGO_SETTINGS_MODULE'] = 'config.settings'",
+    ".setdefault('DJANGO_SETTINGS_MODULE', os.getenv('SETTINGS', 'config.settings'))",
+    ".setdefault('DJANGO_SETTINGS_MODULE', 'config.settings' if os.getenv('CI') is None else 'config.settings')",
+]
+
+
+@pytest.mark.parametrize("line", DEFAULTS)
+def test_manage_py_names_the_settings(line, tmp_path):
+    write(tmp_path, {"manage.py": MANAGE.format(line), "config/settings.py": ""})
+    assert find_project(tmp_path).settings == "config.settings"
+
+
+def test_settings_are_found_where_manage_py_names_none(tmp_path):
+    write(
+        tmp_path,
+        {"manage.py": "import django\n", "site1/settings.py": "", "venv/settings.py": "", "venv/pyvenv.cfg": ""},
+    )
+    assert find_project(tmp_path).settings == "site1.settings"
+
+
+IMPORT = "from celery import Celery\n"
+APP = IMPORT + "app = Celery('x')\n"
+PACKAGE = {"proj/__init__.py": ""}
+APPS = [
+    ({"tasks.py": APP}, "tasks:app"),
+    ({**PACKAGE, "proj/celery.py": "import celery\napp = celery.Celery('x')\n"}, "proj.celery:app"),
+    ({**PACKAGE, "proj/worker.py": "from .f import make_celery\ncelery = make_celery(1)\n"}, "proj.worker:celery"),
+    ({"src/p/__init__.py": "", "src/p/celery_app.py": IMPORT + "c: Celery = Celery('x')\n"}, "p.celery_app:c"),
+    ({"a.py": APP, "Procfile": "worker: celery -A b.c worker -l info\n", "b/c.py": ""}, "b.c"),
+    ({"a.py": APP, "compose.yml": 'command: ["celery", "--app", "b.q", "worker"]\n', "b/q.py": ""}, "b.q"),
+]
+
+
+@pytest.mark.parametrize(("files", "app"), APPS, ids=[app for _, app in APPS])
+def test_the_celery_app_is_found(files, app, tmp_path):
+    write(tmp_path, {".git/HEAD": "", **files})
+    assert find_project(tmp_path).app == app
+
+
+def test_tests_and_environments_are_not_searched(tmp_path):
+    elsewhere = {"tests/tasks.py": APP, "env/lib/celery.py": APP, "env/pyvenv.cfg": "", ".x/tasks.py": APP}
+    write(tmp_path, {".git/HEAD": "", **elsewhere})
+    assert not find_project(tmp_path).found
+
+
+def test_a_file_that_does_not_parse_is_passed_over(tmp_path):
+    write(tmp_path, {".git/HEAD": "", "app.py": IMPORT + "def (:\n", "tasks.py": APP})
+    assert find_project(tmp_path).app == "tasks:app"

@@ -1,0 +1,36 @@
+"""Reading what faulthandler leaves behind."""
+
+from __future__ import annotations
+
+from intelli_checks.probes.interview import hang
+
+DUMP = """\
+some warning of the project
+Timeout (0:00:05)!
+Thread 0x00007f1 (most recent call first):
+  File "/srv/shop/other_thread.py", line 9 in run
+
+Thread 0x00007f2 (most recent call first):
+  File "/usr/lib/python3.12/site-packages/redis/connection.py", line 61 in connect
+  File "/srv/shop/settings.py", line 12 in <module>
+  File "<frozen importlib._bootstrap>", line 241 in _call_with_frames_removed
+  File "<intelli-ops main>", line 66 in ask
+"""
+
+
+def test_the_main_thread_is_read_down_to_the_projects_own_line():
+    where = hang(DUMP)
+    assert where is not None
+    assert (where.file, where.line, where.function) == ("/srv/shop/settings.py", 12, "<module>")
+    assert where.inside == "/usr/lib/python3.12/site-packages/redis/connection.py:61 in connect"
+
+
+def test_no_dump_is_no_place():
+    assert hang("Traceback (most recent call last):\n  File ...") is None
+    assert hang("") is None
+
+
+def test_control_characters_do_not_reach_the_terminal():
+    where = hang(DUMP.replace("settings.py", "set\x1b[2Jtings.py"))
+    assert where is not None
+    assert "\x1b" not in where.file
