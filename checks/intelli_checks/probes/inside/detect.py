@@ -41,15 +41,19 @@ class Project(NamedTuple):
 
 
 def find_project(start: Path) -> Project:
-    """The project in `start`, in a folder above it (up to the repository's root) or in one just below."""
-    places = list(_places(start))
-    for folder in places:
+    """The project in `start`, above it (up to the repository's root), just below, or beside it in the repository."""
+    above = list(_above(start))
+    for folder in (start, *above, *_below(start)):
         if "django" in _text(folder / "manage.py"):
             return look_in(folder)
-    for folder in [start, *_above(start)]:
+    for folder in (start, *above):
         app, app_from, base = find_app(folder, depth=MAX_DEPTH if folder == start else 0)
         if app:
             return Project(base, app=app, app_from=app_from)
+    if above and (above[-1] / ".git").exists():
+        for folder in _below(above[-1]):
+            if "django" in _text(folder / "manage.py"):
+                return look_in(folder)
     return Project(start)
 
 
@@ -60,16 +64,6 @@ def look_in(root: Path) -> Project:
     settings, origin = _settings(root, defaults)
     app, app_from, _ = find_app(root, settings)
     return Project(root, manage, settings, origin, app, app_from, defaults)
-
-
-def _places(start: Path) -> Iterator[Path]:
-    """Where a manage.py may be: here, above, just below, or just below the repository's root."""
-    above = list(_above(start))
-    yield start
-    yield from above
-    yield from _below(start)
-    if above and (above[-1] / ".git").exists():
-        yield from _below(above[-1])
 
 
 def _below(start: Path) -> Iterator[Path]:
