@@ -59,6 +59,19 @@ def test_every_port_is_published_on_the_loopback_interface(resolved):
     assert hosts == {"127.0.0.1"}
 
 
+def test_there_is_one_worker_per_queue_with_its_policy(resolved, policies):
+    wanted = {
+        policy["name"]: (str(policy["concurrency"]), f"--prefetch-multiplier={policy['prefetch']}")
+        for policy in policies
+    }
+    commands = [service["command"] for name, service in resolved["services"].items() if name.startswith("worker-")]
+    found = {
+        command[command.index("-Q") + 1]: (command[command.index("-c") + 1], command[command.index("-c") + 2])
+        for command in commands
+    }
+    assert found == wanted
+
+
 def test_flower_refuses_to_run_without_credentials(resolved):
     _, _, script = resolved["services"]["flower"]["command"]
     script = script.replace("$$", "$").replace("exec celery", "echo started; : celery")
