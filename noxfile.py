@@ -78,9 +78,11 @@ def shell_scripts() -> list[str]:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Strict types, with the plugin for Django's models."""
+    """Strict types; the backend with the plugins for Django's models and REST framework."""
     install(session, "-e", ".[dev]")
     session.run("mypy", *PACKAGES)
+    with session.chdir("backend"):
+        session.run("mypy", "--config-file", "mypy.ini", ".")
 
 
 @nox.session
