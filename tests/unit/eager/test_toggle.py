@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from intelli_ops.eager.syntax import ALWAYS, NAMES, PROPAGATES, Refusal
 from intelli_ops.eager.toggle import is_on, switch
+
+# Each example parses a module several times with libcst: slow by nature, and not to be judged by the clock.
+PROPERTY = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 
 GUIDE = b"""DEBUG = True
 
@@ -57,7 +60,7 @@ def modules(draw: st.DrawFn) -> bytes:
     return text.encode(bom)
 
 
-@settings(deadline=None, max_examples=100)  # the first example pays libcst's import
+@PROPERTY
 @given(modules())
 def test_off_undoes_on_to_the_byte_and_python_agrees(module: bytes) -> None:
     assert not is_on(module)
@@ -70,7 +73,7 @@ def test_off_undoes_on_to_the_byte_and_python_agrees(module: bytes) -> None:
     assert switch(on, on=False) == module
 
 
-@settings(deadline=None, max_examples=100)  # the first example pays libcst's import
+@PROPERTY
 @given(modules())
 def test_everything_else_is_untouched(module: bytes) -> None:
     before: dict[str, object] = {}
