@@ -187,9 +187,9 @@ class Context:
         from intelli_checks.probes import layout
 
         self.require_broker()
-        return layout.Layout.of(
-            self.broker_endpoint.dsn, self.project.conf if self.project else {}, tls=self.broker_endpoint.tls
-        )
+        endpoint = self.broker_endpoint
+        conf = self.project.conf if self.project else {}
+        return layout.Layout.of(endpoint.dsn, conf, tls=endpoint.tls, via=endpoint.via)
 
     @fact
     def fleet(self) -> WorkerFleet:
@@ -269,7 +269,7 @@ class Context:
         store = self.result_store
         if store is None:
             raise Skip("no results in a Redis to look at")
-        keys = keyspace.at(store.dsn, store.tls, self.budget(2.0))
+        keys = keyspace.at(store.dsn, store.tls, self.budget(2.0), store.via)
         return results.sample(store, keys, self.budget(2.0))
 
     @fact

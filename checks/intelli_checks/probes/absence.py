@@ -54,7 +54,7 @@ def elsewhere(layout: Layout, fleet: WorkerFleet, keyspace: Keyspace, timeout: f
     found = []
     for kind, value, place in places[:ALTERNATIVES]:
         try:
-            with Connection.open(place.dsn, timeout, database=place.dsn.database, tls=place.tls) as connection:
+            with Connection.open(place.dsn, timeout, tls=place.tls, via=place.via) as connection:
                 there = workers.gather(connection, place, timeout / 2)
         except (DialError, ReplyError):
             continue

@@ -19,7 +19,7 @@ def opened(layout: Layout, timeout: float) -> Iterator[Connection]:
     forbids is not visible, which is no fault of the system.
     """
     try:
-        with Connection.open(layout.dsn, timeout, tls=layout.tls) as connection:
+        with Connection.open(layout.dsn, timeout, tls=layout.tls, via=layout.via) as connection:
             yield connection
     except DialError as error:
         raise Unavailable(

@@ -104,7 +104,7 @@ def _release(scene: Scene, flights: Sequence[_Flight], patience: float) -> list[
 def _reading(store: ResultStore | None, timeout: float) -> Iterator[Connection | None]:
     """A connection to the results; None where there are none, and where it breaks, which another check reports."""
     try:
-        connection = Connection.open(store.dsn, timeout, tls=store.tls) if store else None
+        connection = Connection.open(store.dsn, timeout, tls=store.tls, via=store.via) if store else None
     except DialError:
         connection = None
     try:

@@ -80,6 +80,24 @@ def _listeners(ports: frozenset[int]) -> Iterator[Listener]:
             yield Listener(found.laddr[1], found.laddr[0], found.pid, _name(found.pid))
 
 
+def who_listens(port: int) -> str:
+    """The process behind a port of this machine and what it is doing, in words; empty when that is not shown to us."""
+    import psutil
+
+    try:
+        pid = next((found.pid for found in _listeners(frozenset({port})) if found.pid), None)
+        process = psutil.Process(pid) if pid else None
+        if process is None:
+            return ""
+        state = process.status()
+        doing = (
+            "stopped (SIGSTOP, debugger)" if state in {"stopped", "tracing-stop"} else f"{state}, and busy or paused"
+        )
+        return f"{safe(process.name())} (pid {pid}) is {doing}"
+    except psutil.Error:
+        return ""
+
+
 def _name(pid: int | None) -> str:
     import psutil
 

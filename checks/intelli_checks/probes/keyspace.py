@@ -9,6 +9,7 @@ from intelli_checks.dsn import Dsn
 from intelli_checks.probes.broker import opened
 from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.resp import Connection
+from intelli_checks.target import Place
 
 PAGES = 10
 PAGE = 1000
@@ -69,9 +70,9 @@ def gather(connection: Connection) -> Keyspace:
     return _sorted_out(connection, keys, complete=cursor == b"0")
 
 
-def at(dsn: Dsn, tls: Mapping[str, str], timeout: float) -> Keyspace:
+def at(dsn: Dsn, tls: Mapping[str, str], timeout: float, via: Place | None = None) -> Keyspace:
     """The keys of any database; raises Unavailable when it does not answer."""
-    with opened(Layout(dsn, tls=tls), timeout) as connection:
+    with opened(Layout(dsn, tls=tls, via=via), timeout) as connection:
         return gather(connection)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from intelli_checks.dsn import Dsn
+from intelli_checks.target import Place
 
 SEPARATOR = "\x06\x16"
 PRIORITY_STEPS = (0, 3, 6, 9)
@@ -32,9 +33,18 @@ class Layout:
     default_queue: str = "celery"
     tls: Mapping[str, str] = field(default_factory=dict)
     """TLS options set beside the URL (`broker_use_ssl`)."""
+    via: Place | None = None
+    """Where the URL holds, when that is not here."""
 
     @classmethod
-    def of(cls, dsn: Dsn, conf: Mapping[str, Any] | None = None, *, tls: Mapping[str, str] | None = None) -> Self:
+    def of(
+        cls,
+        dsn: Dsn,
+        conf: Mapping[str, Any] | None = None,
+        *,
+        tls: Mapping[str, str] | None = None,
+        via: Place | None = None,
+    ) -> Self:
         """The layout that `conf` (Celery's lower-case settings) describes; defaults where it says nothing."""
         conf = conf or {}
         options = conf.get("broker_transport_options")
@@ -52,6 +62,7 @@ class Layout:
             control_exchange=str(conf.get("control_exchange") or "celery"),
             default_queue=str(conf.get("task_default_queue") or "celery"),
             tls=tls or {},
+            via=via,
         )
 
     def key(self, name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from intelli_checks.dsn import Dsn
 from intelli_checks.model import Unavailable
-from intelli_checks.probes import redis_outage, redis_peer
+from intelli_checks.probes import host, redis_outage, redis_peer, redis_replies
 from intelli_checks.probes.redis_facts import (
     RedisFacts,
     Refusal,
@@ -134,11 +134,15 @@ def gather_all(endpoints: Sequence[Endpoint], timeout: float) -> tuple[RedisFact
     return tuple(found)
 
 
-def _place(endpoint: Endpoint, deadline: float) -> redis_outage.Place:
+def _place(endpoint: Endpoint, deadline: float) -> redis_replies.Place:
     def look() -> tuple[str, str]:
         return redis_peer.look(endpoint.dsn, max(0.2, deadline - time.monotonic()), endpoint.via)
 
-    return redis_outage.Place(endpoint.dsn, endpoint.setting, endpoint.subject, endpoint.in_container, look)
+    def owner() -> str:
+        local = endpoint.via is None and endpoint.dsn.host in redis_outage.LOOPBACK and not endpoint.dsn.unix_path
+        return host.who_listens(endpoint.dsn.port) if local else ""
+
+    return redis_replies.Place(endpoint.dsn, endpoint.setting, endpoint.subject, endpoint.in_container, look, owner)
 
 
 def _converse(connection: Connection, endpoint: Endpoint) -> RedisFacts:

@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from intelli_checks.dsn import Dsn
 from intelli_checks.model import Unavailable
-from intelli_checks.probes.redis_facts import redis_cli
+from intelli_checks.probes.redis_replies import Place, Words, by_reply
 from intelli_checks.probes.resp import DialError
 from intelli_checks.text import safe
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What the words need to know about the role and the way to it."""
-
-    dsn: Dsn
-    setting: str
-    """The name of the setting that carries the URL, for hints."""
-    subject: str
-    in_container: bool = False
-    look: Callable[[], tuple[str, str]] = lambda: ("silent", "")
-    """A second look at the port, paid for only when the first left the question open."""
-
-    @property
-    def cli(self) -> str:
-        return redis_cli(self.dsn)
-
-
 def explain(error: DialError, place: Place) -> Unavailable:
     """The outage for people. `kind` among its facts names the fault; `step` where the way broke."""
     kind, message, hint = _diagnose(error, place)
     return Unavailable(
-        f"{place.dsn.address}: {message}",
+        message,
         hint=hint,
         subject=place.subject,
         kind=kind,
@@ -45,95 +26,10 @@ def explain(error: DialError, place: Place) -> Unavailable:
     )
 
 
-Words = tuple[str, str, str]
-
-
 def _diagnose(error: DialError, place: Place) -> Words:
     if said := by_reply(error.detail, place):
         return said
     return _BY_STEP[error.step](error, place)
-
-
-def by_reply(detail: str, place: Place) -> Words | None:
-    """The fault an error reply names, whichever command it answered."""
-    for start, words in _BY_REPLY:
-        if start in detail:
-            kind, message, hint = words
-            message = message.format(said=safe(detail.partition(" ")[2]))
-            return kind, message, hint.format(cli=place.cli, setting=place.setting, database=place.dsn.database)
-    return None
-
-
-_BY_REPLY: tuple[tuple[str, Words], ...] = (
-    (
-        "NOAUTH",
-        (
-            "no-password",
-            "the server wants a password and the URL has none",
-            "put the password into {setting}: redis://:PASSWORD@host:port/{database}",
-        ),
-    ),
-    (
-        "called without any password configured",
-        (
-            "needless-password",
-            "the URL has a password and the server has none: logging in fails, so Celery cannot connect",
-            "remove the password from {setting}, or set one: {cli} CONFIG SET requirepass ...",
-        ),
-    ),
-    (
-        "WRONGPASS",
-        (
-            "wrong-password",
-            "wrong password, or an unknown or disabled user",
-            "correct user and password in {setting}; with requirepass alone the URL names no user; look: {cli} ACL LOG",
-        ),
-    ),
-    (
-        "invalid password",  # before Redis 6
-        ("wrong-password", "wrong password", "correct the password in {setting}"),
-    ),
-    (
-        "DENIED",
-        (
-            "protected-mode",
-            "protected mode: the server has no password and answers its own machine only",
-            "set a password on the server (requirepass in redis.conf) and put it into {setting}",
-        ),
-    ),
-    (
-        "max number of clients",
-        (
-            "maxclients",
-            "the server is full: its limit of clients (maxclients) is reached, so nobody new is let in",
-            "{cli} CLIENT LIST   # from a connection still open: who holds them? More: CONFIG SET maxclients",
-        ),
-    ),
-    (
-        "DB index is out of range",
-        (
-            "wrong-database",
-            "the server has no database of this number",
-            "{cli} CONFIG GET databases   # then correct the number at the end of {setting}",
-        ),
-    ),
-    (
-        "SELECT is not allowed in cluster mode",
-        (
-            "cluster",
-            "a Redis Cluster has only database 0, and Celery does not speak the cluster protocol",
-            "point {setting} at a standalone Redis or at sentinels (sentinel://)",
-        ),
-    ),
-    (
-        "LOADING",
-        ("loading", "not ready yet: {said}", "wait for it: {cli} INFO persistence"),
-    ),
-    (
-        "MASTERDOWN",
-        ("master-down", "a replica that lost its master and refuses stale answers", "{cli} INFO replication"),
-    ),
-)
 
 
 def _resolve(error: DialError, place: Place) -> Words:
@@ -156,8 +52,8 @@ def _connect(error: DialError, place: Place) -> Words:
         if dsn.host in LOOPBACK and place.in_container:
             return (
                 "refused",
-                f"refused: {dsn.host} inside a container is the container itself, and nothing listens there",
-                f"use the service's name in {place.setting} (redis://redis:6379/{dsn.database})",
+                f"refused: nothing listens on this port of the container ({dsn.host} in a container is itself)",
+                f"use the service's name in {place.setting}: redis://redis:6379/{dsn.database}   # or start Redis here",
             )
         start = "sudo systemctl start redis-server" if dsn.host in LOOPBACK else f"start the server on {dsn.host}"
         return "refused", "refused: nothing listens there", f"{start}; then: {place.cli} ping"
@@ -223,9 +119,10 @@ def _silent(error: DialError, place: Place) -> Words:
         return _speaks_tls(place)
     if kind == "speaks":
         return by_reply(said, place) or _not_redis(said, place)
+    owner = place.owner()
     return (
         "silent",
-        "accepts the connection and does not answer: frozen, blocked, or not a Redis",
+        f"accepts the connection and does not answer: {owner or 'frozen, blocked, or not a Redis'}",
         f"timeout 3 {place.cli} ping   # on its machine: stopped, or at 100% CPU? If paused: CLIENT UNPAUSE",
     )
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from intelli_checks.dsn import Dsn
 from intelli_checks.model import Unavailable
-from intelli_checks.probes import redis_outage
+from intelli_checks.probes import redis_replies
 from intelli_checks.probes.redis import Endpoint
 from intelli_checks.probes.redis_facts import text
 from intelli_checks.probes.resp import Connection, DialError, Reply, ReplyError
@@ -80,8 +80,8 @@ def _refused(endpoint: Endpoint, member: Dsn, detail: str) -> Unavailable:
         kind, message = "not-sentinel", f"{member.address} is a Redis, not a sentinel (sentinels use port 26379)"
         hint = f"correct the port in {endpoint.setting}, or write redis:// to use it directly"
     else:
-        place = redis_outage.Place(member, endpoint.setting, endpoint.subject)
-        said = redis_outage.by_reply(detail, place)
+        place = redis_replies.Place(member, endpoint.setting, endpoint.subject)
+        said = redis_replies.by_reply(detail, place)
         kind, message, hint = said or ("sentinel-refused", detail, f"{place.cli} SENTINEL MASTERS")
         message = f"sentinel {member.address}: {safe(message)}"
     return Unavailable(message, hint=hint, subject=f"{endpoint.role} sentinels", kind=kind)

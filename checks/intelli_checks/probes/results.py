@@ -16,6 +16,7 @@ from intelli_checks.probes.redis import Endpoint
 from intelli_checks.probes.resp import Connection
 from intelli_checks.probes.survey import Survey
 from intelli_checks.probes.workers import WorkerFleet
+from intelli_checks.target import Place
 
 HEAD = 600
 """Bytes read of each result: status, worker and the beginning of the value come first."""
@@ -31,6 +32,7 @@ class ResultStore:
     prefix: str = ""
     """`global_keyprefix` of the result backend."""
     tls: Mapping[str, str] = field(default_factory=dict)
+    via: Place | None = None
 
     def key(self, id_: str) -> str:
         return f"{self.prefix}{META}{id_}"
@@ -42,7 +44,7 @@ def store(endpoint: Endpoint | None, project: Survey | None, fleet: WorkerFleet,
         told = None if project else _told(fleet, broker)
         return ResultStore(told) if told else None
     options = (project.conf.get("result_backend_transport_options") if project else None) or {}
-    return ResultStore(endpoint.dsn, str(options.get("global_keyprefix") or ""), endpoint.tls)
+    return ResultStore(endpoint.dsn, str(options.get("global_keyprefix") or ""), endpoint.tls, endpoint.via)
 
 
 def _told(fleet: WorkerFleet, broker: Dsn) -> Dsn | None:
@@ -83,7 +85,7 @@ class ResultSample:
 def sample(results: ResultStore, keyspace: Keyspace, timeout: float) -> ResultSample:
     """Look at the results among `keyspace`'s keys; reads the first bytes of each, never a whole one."""
     keys = [key for key in keyspace.results if key.startswith(results.prefix)]
-    with opened(Layout(results.dsn, tls=results.tls), timeout) as connection:
+    with opened(Layout(results.dsn, tls=results.tls, via=results.via), timeout) as connection:
         lifetimes = connection.pipeline(("TTL", key) for key in keys)
         heads = _heads(connection, keys)
         chords = _chords(connection, keyspace.chords)
@@ -105,7 +107,7 @@ def lost(results: ResultStore, layout: Layout, ids: Iterable[str], timeout: floa
     wanted = list(ids)
     with opened(layout, timeout) as connection:
         fleet = workers.gather(connection, layout, timeout / 2)
-    with opened(Layout(results.dsn, tls=results.tls), timeout) as connection:
+    with opened(Layout(results.dsn, tls=results.tls, via=results.via), timeout) as connection:
         heads = _heads(connection, [results.key(id_) for id_ in wanted])
     still = {id_of(key) for key, head in heads.items() if _word(head, "status") == "STARTED"}
     return tuple(sorted(still - fleet.held)) if fleet.accounted else ()

@@ -125,7 +125,7 @@ def test_everything_paused_or_stopped(redis):
     assert report.seconds < 3.5
     frozen = redis()
     frozen.freeze()
-    names(check(frozen.url()), "silent")
+    names(check(frozen.url()), "silent", "redis-server (pid", "is stopped")
 
 
 def test_loading_says_how_long(redis):
