@@ -7,6 +7,7 @@ from typing import Any
 
 from intelli_checks import Finding, Skip, Stage, check, fail, info, warn
 from intelli_checks.families.declared import for_tests, listed, of_celery, setting
+from intelli_checks.families.places import overriding
 from intelli_checks.probes.survey import Survey
 
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -103,7 +104,7 @@ def deprecated(survey: Survey) -> Iterator[Finding]:
         yield warn(f"names from before Celery 4: {listed(old)}", hint=f"celery upgrade settings {file}{django}")
 
 
-@check("celery.environment", stage=Stage.STATIC, needs=["celery.app"])
+@check("celery.environment", stage=Stage.STATIC, needs=["celery.places"])
 @of_celery
 def environment(survey: Survey) -> Iterator[Finding]:
     """No environment variable replaces the broker the settings name.
@@ -113,9 +114,8 @@ def environment(survey: Survey) -> Iterator[Finding]:
     variable to the first. Fix: read that very variable in the settings, or unset it.
     Example: `export CELERY_BROKER_URL=redis://staging/0` in a shell profile.
     """
-    configured = survey.extra.get("broker_configured")
-    variable = next((name for name in survey.extra.get("overriding") or () if "BROKER" in name), None)
-    if variable and configured and survey.broker and str(survey.broker) != configured:
+    if variable := overriding(survey):
+        configured = survey.extra["broker_configured"]
         yield fail(
             f"{variable} sends messages to {survey.broker}, the settings say {configured}",
             hint=f'unset {variable}, or {setting(survey, "broker_url")} = os.environ["{variable}"]',

@@ -180,3 +180,23 @@ def transactions(survey: Survey) -> Iterator[Finding]:
     atomic = [alias for alias, database in databases.items() if database.get("ATOMIC_REQUESTS")]
     if atomic:
         yield info(f"ATOMIC_REQUESTS ({listed(atomic)}): what a view sends with .delay() is sent before the commit")
+
+
+@check("celery.half_open", stage=Stage.STATIC, needs=["celery.app"])
+@of_celery
+def half_open(survey: Survey) -> Iterator[Finding]:
+    """Workers notice a broker that vanished without a word.
+
+    Cause: a firewall, a NAT or a failover drops a connection and tells nobody. Without `socket_timeout` or keepalive in
+    `broker_transport_options` a worker waits on it for ever.
+    Shows as: a worker that is alive, idle and deaf until it is restarted.
+    Fix: {"socket_timeout": 10, "socket_keepalive": True}.
+    """
+    options = survey.conf.get("broker_transport_options") or {}
+    if survey.broker is None or not survey.broker.is_redis:
+        raise Skip("only asked of Redis brokers")
+    if not options.get("socket_timeout") and not options.get("socket_keepalive"):
+        yield info(
+            "a broker connection that dies silently is never noticed",
+            next=f'{setting(survey, "broker_transport_options")}: "socket_timeout": 10, "socket_keepalive": True',
+        )

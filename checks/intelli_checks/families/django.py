@@ -14,6 +14,8 @@ DJANGO_ERROR = 40
 TOLD_ELSEWHERE = frozenset({"daphne.E001"})
 """Messages another check of ours names as the cause: `channels.server`."""
 GIB = 1024**3
+WINDOWED = ("tk", "qt", "gtk", "wx", "macosx", "nbagg", "webagg")
+"""First letters of the matplotlib backends that open windows."""
 
 
 def serves_people(survey: Survey) -> bool:
@@ -130,6 +132,22 @@ def media(survey: Survey) -> Iterator[Finding]:
         yield fail(message, hint=f"du -xh {told['path']} | sort -h | tail", free_bytes=free)
     elif free < GIB and free < int(told["total_bytes"]) // 20:
         yield warn(message, hint=f"du -xh {told['path']} | sort -h | tail", free_bytes=free)
+
+
+@check("django.matplotlib", stage=Stage.STATIC, needs=["celery.app"])
+@of_django
+def matplotlib(survey: Survey) -> Iterator[Finding]:
+    """Charts are drawn without a screen.
+
+    MPLBACKEND naming a window system makes matplotlib raise ImportError ("headless"), or crash, in a worker.
+    Fix: MPLBACKEND=Agg in the environment of web and workers. Example: TkAgg from a developer's shell profile.
+    """
+    backend = str((survey.django.get("cpu_hints") or {}).get("MPLBACKEND") or "")
+    if backend.lower().startswith(WINDOWED):
+        yield fail(
+            f"MPLBACKEND={backend} needs a screen: drawing fails in a worker",
+            hint="export MPLBACKEND=Agg where web and workers start, then restart them",
+        )
 
 
 # -- Django's own opinion: asked at length, beside the survey ---------------------------------------------------------

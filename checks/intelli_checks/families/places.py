@@ -94,7 +94,8 @@ def compare(surveys: Mapping[str, Survey]) -> Iterator[Finding]:
     """What differs between the places, the worst first."""
     for subject, told, consequence in MUST_AGREE:
         if values := _differing(surveys, told):
-            yield fail(_sentence(values, consequence), hint=_hint(subject), subject=subject, **_facts(values))
+            hint = _overridden(surveys) if subject == "broker" else ""
+            yield fail(_sentence(values, consequence), hint=hint or _hint(subject), subject=subject, **_facts(values))
     yield from _missing_tasks(surveys)
     for subject, told, consequence in SHOULD_AGREE:
         if values := _differing(surveys, told):
@@ -126,6 +127,22 @@ def _sentence(values: Mapping[str, str], consequence: str) -> str:
     told = ", ".join(f"{name} has {value}" for name, value in values.items())
     same = len(set(values.values())) < 2
     return f"{told}{' (with different credentials)' if same else ''}: {consequence}"
+
+
+def _overridden(surveys: Mapping[str, Survey]) -> str:
+    """The cause, where one place's environment replaces the broker its settings name."""
+    for name, survey in surveys.items():
+        if variable := overriding(survey):
+            return f"unset {variable} at {name}, or set it to the same value at every place"
+    return ""
+
+
+def overriding(survey: Survey) -> str | None:
+    """The environment variable that replaces the broker the settings name, if one does."""
+    configured = survey.extra.get("broker_configured")
+    if not configured or survey.broker is None or str(survey.broker) == configured:
+        return None
+    return next((name for name in survey.extra.get("overriding") or () if "BROKER" in name), None)
 
 
 def _hint(subject: str) -> str:

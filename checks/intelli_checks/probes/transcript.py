@@ -75,7 +75,7 @@ def _not_started(place: Place, error: OSError) -> Unavailable:
     return Unavailable(
         f"{safe(place.argv[0])} cannot be started: {error.strerror or error}",
         hint="name the project's interpreter with --python, or the way to it with --via",
-        subject=place.name,
+        subject=_subject(place),
     )
 
 
@@ -85,14 +85,14 @@ def _heard(place: Place, answer: Answer) -> Answer:
         raise Unavailable(
             f"{safe(' '.join(place.argv))} said nothing about the project: {_last_words(answer)}",
             hint=f"try it yourself: {safe(' '.join(place.argv))} -c 'print(1)'",
-            subject=place.name,
+            subject=_subject(place),
         )
     if answer.ended:
         return answer
     stopped = _stopped(answer)
     if answer.stages[-1] in ESSENTIAL:
         raise Unavailable(
-            stopped["message"], hint=stopped["hint"], subject=place.name, seconds=round(answer.seconds, 1)
+            stopped["message"], hint=stopped["hint"], subject=_subject(place), seconds=round(answer.seconds, 1)
         )
     answer.errors.append(stopped)
     return answer
@@ -117,6 +117,11 @@ def _stopped(answer: Answer) -> dict[str, Any]:
         error["message"] = f"{doing} ended the interpreter (exit code {answer.returncode}): {_last_words(answer)}"
         error["hint"] = "import the project by hand to see it happen: python -X faulthandler manage.py check"
     return error
+
+
+def _subject(place: Place) -> str:
+    """The place's name, where it tells the reader more than that it is this machine."""
+    return place.name if place.remote else ""
 
 
 def _last_words(answer: Answer) -> str:

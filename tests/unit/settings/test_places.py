@@ -86,3 +86,14 @@ def test_one_place_has_nothing_to_compare(tmp_path):
     ctx.__dict__["surveys"] = {"here": Survey("here")}
     with pytest.raises(Skip, match="--via web"):
         list(places.places(ctx))
+
+
+def test_the_variable_that_makes_the_difference_is_named():
+    (finding,) = compared(
+        {"extra": {"broker_configured": "redis://redis/0"}},
+        {
+            "broker": Dsn("redis://redis/2"),
+            "extra": {"broker_configured": "redis://redis/0", "overriding": ["CELERY_BROKER_URL"]},
+        },
+    )
+    assert "unset CELERY_BROKER_URL at worker" in finding.hint

@@ -14,6 +14,7 @@ from intelli_checks.probes.survey import Survey
 from intelli_checks.registry import registry
 from intelli_checks.runner import diagnose
 
+registry.load()  # families register in the order they are imported: let that be the registry's own
 PROJECTS = Path(__file__).parents[2] / "projects"
 
 
@@ -37,7 +38,6 @@ def project(tmp_path: Path) -> Callable[[str], Path]:
 @pytest.fixture
 def diagnosed() -> Callable[..., dict[str, Result]]:
     """Every declared-configuration check on a real project, by id."""
-    registry.load()
 
     def run(folder: Path, **flags: object) -> dict[str, Result]:
         target = configuration.load({"project": folder, "timeout": 40.0, **flags}, os.environ, folder)

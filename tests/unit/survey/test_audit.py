@@ -34,7 +34,6 @@ def manage(folder: Path, *arguments: str) -> None:
 
 
 def asked(folder: Path, *ids: str):
-    registry.load()
     target = configuration.load({"project": folder, "timeout": 40.0}, os.environ, folder)
     report = diagnose(registry.select(ids, stage=Stage.READY), Context(target))
     return {result.check.id: result for result in report.results}

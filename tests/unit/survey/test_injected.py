@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from intelli_checks import Outcome
@@ -153,3 +155,13 @@ def test_a_chord_without_results(project, diagnosed):
     results = diagnosed(folder)
     assert failed(results) == ["celery.result_backend"]
     assert "orders/views.py:6" in results["celery.result_backend"].findings[0].message
+
+
+def test_two_places_that_differ_are_told_once(project, diagnosed):
+    folder = project(LIVE)
+    worker = f"worker=env CELERY_BROKER_URL=redis://:pl4nted-pw@127.0.0.1:6379/2 {sys.executable}"
+    results = diagnosed(folder, via=[f"web=env {sys.executable}", worker])
+    assert failed(results) == ["celery.places"]
+    (finding,) = results["celery.places"].findings
+    assert "worker has redis://:***@127.0.0.1:6379/2" in finding.message
+    assert "pl4nted-pw" not in repr(results)
