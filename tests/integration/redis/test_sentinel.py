@@ -65,4 +65,5 @@ def test_a_master_that_no_sentinel_knows(sentinel):
 def test_the_primary_is_gone(sentinel):
     port, primary = sentinel
     primary.stop()
-    names(check(f"sentinel://127.0.0.1:{port}/0"), "refused", str(primary.port))
+    finding = names(check(f"sentinel://127.0.0.1:{port}/0"), "refused")
+    assert finding.subject == f"broker 127.0.0.1:{primary.port}/0"
