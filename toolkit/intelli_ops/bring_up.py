@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from intelli_checks.dsn import Dsn
-from intelli_checks.text import safe
 from intelli_ops import exits
 from intelli_ops.embedded_redis import NoRedis
+from intelli_ops.say import say
 from intelli_ops.supervisor import leftovers
 from intelli_ops.supervisor.logs import Terminal
 from intelli_ops.supervisor.policy import Phase
@@ -104,12 +103,6 @@ def state_home(project: Path) -> Path:
     return backend.parent if backend.name == "backend" else backend
 
 
-def say(text: str) -> None:
-    """A line for people, on stdout as it is what the command was run for."""
-    sys.stdout.write(f"{safe(text)}\n")  # one write, so that no log line lands in the middle
-    sys.stdout.flush()
-
-
 def find_running(project: Path, *names: str) -> dict[str, Any]:
     """The record of a system of this project that runs now, looked for under each of `names`; else empty."""
     for name in names or ("up", "demo"):
@@ -123,16 +116,11 @@ def find_running(project: Path, *names: str) -> dict[str, Any]:
 def _supervise(system: System, on_ready: Callable[[Running], None], *, quiet: bool) -> int:
     if system.server and "CELERY_BROKER_URL" in os.environ:
         say(f"note     redis         {Dsn(os.environ['CELERY_BROKER_URL'])} does not answer: starting one here instead")
-    supervisor = Supervisor(
-        tuple(system.services()), system.state.folder("logs"), terminal=Terminal(_nowhere() if quiet else None)
-    )
+    terminal = Terminal.silent() if quiet else Terminal()
+    supervisor = Supervisor(tuple(system.services()), system.state.folder("logs"), terminal=terminal)
     running = Running(system, supervisor, on_ready)
     supervisor.on_change = running.changed
     try:
         return supervisor.run()
     finally:
         system.state.remove(RECORD)
-
-
-def _nowhere() -> TextIO:
-    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - stays open as long as the process

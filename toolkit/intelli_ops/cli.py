@@ -40,6 +40,24 @@ SECTIONS: dict[str, tuple[Lazy, ...]] = {
         Lazy("eager", "intelli_ops.commands.eager", "Switch EAGER mode (tasks run inside the request), reversibly."),
         Lazy("render", "intelli_ops.commands.render", "Write systemd, compose or Kubernetes files for the workers."),
     ),
+    "Run workers": (
+        Lazy(
+            "start-workers",
+            "intelli_ops.commands.start_workers",
+            "Start one worker per queue profile, and keep them running.",
+        ),
+        Lazy(
+            "stop-workers",
+            "intelli_ops.commands.stop_workers",
+            "Stop the workers of this project; running tasks may finish first, and are shown.",
+        ),
+        Lazy(
+            "restart-workers",
+            "intelli_ops.commands.restart_workers",
+            "Replace the workers one by one; no queue is without a consumer meanwhile.",
+        ),
+        Lazy("workers", "intelli_ops.commands.workers", "See, scale and read the workers started here."),
+    ),
     "Try it": (
         Lazy("demo", "intelli_ops.commands.demo", "Run the whole system on real photographs, look at every promise."),
         Lazy(

@@ -22,7 +22,8 @@ from intelli_checks.probes.survey import QueueDecl
 from intelli_ops import embedded_redis
 from intelli_ops.embedded_redis import RedisServer
 from intelli_ops.supervisor.child import Service
-from intelli_ops.supervisor.readiness import page_answers, redis_answers, worker_consumes
+from intelli_ops.supervisor.nodes import Node
+from intelli_ops.supervisor.readiness import page_answers, redis_answers
 from intelli_ops.supervisor.state import State
 
 _POLICIES = "import json; from config.queues import as_settings; print(json.dumps(as_settings()))"
@@ -104,10 +105,12 @@ class System:
         layout = Layout.of(self.broker)
         for profile in self.fleet.profiles:
             argv = self.fleet.argv(profile, celery=celery_command(self.python)[1:])
-            ready = worker_consumes(layout, profile.name, profile.queues)
+            node = Node(layout, profile.name, profile.queues)
             # On a Redis of our own no task can be waiting, so workers may come up while the database is prepared.
             needs = self._store or ("migrate",)
-            yield self._part(profile.name, *argv, needs=needs, ready=ready, patience=(profile.time_limit or 30) + 5)
+            patience = (profile.time_limit or 30) + 5
+            asked = {"ready": node.consumes, "drain": node.drain, "alive": node.answers}
+            yield self._part(profile.name, *argv, needs=needs, patience=patience, **asked)
 
     def _part(self, name: str, *argv: str, **options: object) -> Service:
         return Service(name, (self.python, *argv), self.backend, self.environment, **options)  # type: ignore[arg-type]

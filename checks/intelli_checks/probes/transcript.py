@@ -151,7 +151,7 @@ def survey(place: Place, answer: Answer) -> Survey:
         results=urls["results"],
         conf=facts.get("conf", {}),
         conf_changed=tuple(facts.get("conf_changed", ())),
-        queues=tuple(_queue(queue) for queue in facts.get("queues", ())),
+        queues=tuple(_queue(queue, facts.get("queue_policies", {})) for queue in facts.get("queues", ())),
         tasks=tuple(TaskDecl(**task) for task in facts.get("tasks", ())),
         beat=facts.get("beat", {}),
         layers=layers,
@@ -200,8 +200,9 @@ def _dsn(url: Any) -> Dsn | None:
     return Dsn(url) if isinstance(url, str) and "://" in url else None
 
 
-def _queue(told: Mapping[str, Any]) -> QueueDecl:
-    return QueueDecl(told["name"], told["exchange"], told["exchange_type"], told["routing_key"])
+def _queue(told: Mapping[str, Any], policies: Mapping[str, Any]) -> QueueDecl:
+    policy = policies.get(told["name"]) or {}
+    return QueueDecl(told["name"], told["exchange"], told["exchange_type"], told["routing_key"], policy)
 
 
 def _layer(told: Mapping[str, Any]) -> LayerDecl:

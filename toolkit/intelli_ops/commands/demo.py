@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from intelli_ops import bring_up, exits
-from intelli_ops.bring_up import say
 from intelli_ops.commands.local import Project
+from intelli_ops.say import say
 
 app = typer.Typer()
 

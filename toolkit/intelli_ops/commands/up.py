@@ -7,8 +7,9 @@ from pathlib import Path
 import typer
 
 from intelli_ops import bring_up
-from intelli_ops.bring_up import Running, say
+from intelli_ops.bring_up import Running
 from intelli_ops.commands.local import Project, Quiet
+from intelli_ops.say import say
 
 app = typer.Typer()
 

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from intelli_ops import exits
-from intelli_ops.bring_up import Running, say
+from intelli_ops.bring_up import Running
 from intelli_ops.demo import samples
 from intelli_ops.jobs.api import ApiError, JobsApi, collect
 from intelli_ops.jobs.display import artifacts_table, print_table, problems, watch, work
 from intelli_ops.jobs.follow import Follower
+from intelli_ops.say import say
 
 ALGORITHMS = (
     "histogram", "sobel_edges", "otsu_threshold", "fft_spectrum", "dominant_colours", "tone_curve", "describe",

@@ -29,6 +29,16 @@ class Readiness:
 
 
 @dataclass(frozen=True, slots=True)
+class Drain:
+    """What a unit that is to stop still does."""
+
+    busy: tuple[str, ...] = ()
+    """A line for each thing it still runs; empty once it is idle."""
+    known: bool = True
+    """False when it could not be asked."""
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """What to run and how to know that it works."""
 
@@ -47,6 +57,12 @@ class Service:
     """A job to be done before others start, not a server."""
     patience: float = 10.0
     """Seconds a warm stop may take before it gets colder."""
+    drain: Callable[[], Drain] | None = None
+    """Told to take no new work and asked what still runs, again and again, before a warm stop."""
+    alive: Callable[[], Readiness] | None = None
+    """Asked once it is ready, every `alive_every` seconds; after `misses` times no in a row it is started anew."""
+    alive_every: float = 5.0
+    misses: int = 4
 
 
 class Child:

@@ -58,6 +58,11 @@ class Terminal:
         self._lock = threading.Lock()
         self._order: dict[str, int] = {}
 
+    @classmethod
+    def silent(cls) -> Terminal:
+        """For those who read the log files instead."""
+        return cls(open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123 - open as long as the process
+
     def write(self, name: str, text: str) -> None:
         """Print the lines of `text` as said by `name`; a reader that went away is no reason to stop anything."""
         prefix = self._prefix(name)

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-Step: TypeAlias = Literal["warm", "cold", "kill"]
-"""How hard to stop: finish what runs; drop it but clean up; end now, with everything it started."""
+Step: TypeAlias = Literal["drain", "warm", "cold", "kill"]
+"""How hard to stop: take no new work; finish what runs; drop it but clean up; end now, with everything it started."""
 
 _HERE = Path(__file__).parent
 _CREATE_NEW_PROCESS_GROUP = 0x00000200  # subprocess.CREATE_NEW_PROCESS_GROUP, which other platforms lack
+_DETACHED_PROCESS = 0x00000008  # subprocess.DETACHED_PROCESS
 _CTRL_BREAK_EVENT = 1  # signal.CTRL_BREAK_EVENT
 _SIGQUIT = 3
 
@@ -36,6 +37,12 @@ class Platform:
         """Keep the terminal's Ctrl-C and hang-up to the supervisor, which then stops its children in order."""
         if self.windows:
             return {"creationflags": _CREATE_NEW_PROCESS_GROUP}
+        return {"start_new_session": True}
+
+    def detach_options(self) -> dict[str, Any]:
+        """Outlive the terminal: a session, or on Windows no console, of its own."""
+        if self.windows:
+            return {"creationflags": _CREATE_NEW_PROCESS_GROUP | _DETACHED_PROCESS}
         return {"start_new_session": True}
 
     def wrap(self, argv: Sequence[str], parent: int) -> list[str]:

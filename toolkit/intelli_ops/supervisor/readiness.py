@@ -9,10 +9,8 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from intelli_checks.dsn import Dsn
-from intelli_checks.probes import pidbox
-from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.resp import Connection, DialError, ReplyError
-from intelli_ops.supervisor.child import Child, Readiness
+from intelli_ops.supervisor.child import Child, Drain, Readiness
 from intelli_ops.supervisor.policy import Phase
 from intelli_ops.supervisor.unit import Unit
 
@@ -21,28 +19,67 @@ _PATIENCE = 1.0
 
 
 class Prober(threading.Thread):
-    """Asks whether a unit is ready, often at first, until it is or this life of it is over."""
+    """Asks whether a unit is ready, often at first; once it is, whether it is still alive; until this life is over."""
 
     def __init__(self, unit: Unit, child: Child, tell: Callable[[Unit, Child, Readiness], None]) -> None:
         super().__init__(name=f"readiness of {unit.name}", daemon=True)
         self.unit, self.child, self.tell = unit, child, tell
+        self.pause = threading.Event()
 
     def run(self) -> None:
-        ask = self.unit.service.ready
-        pause, delay = threading.Event(), 0.05
-        while ask and self.unit.child is self.child and self.unit.phase is Phase.STARTING:
-            answer = _asked(ask)
+        self._until_ready()
+        if alive := self.unit.service.alive:
+            self._until_silent(alive)
+
+    def _until_ready(self) -> None:
+        delay = 0.05
+        while (ask := self.unit.service.ready) and self._lives(Phase.STARTING):
+            answer = asked(ask)
             self.tell(self.unit, self.child, answer)
             if answer.ready:
                 return
-            pause.wait(delay)
+            self.pause.wait(delay)
             delay = min(delay * 1.2, 0.5)
 
+    def _until_silent(self, alive: Question) -> None:
+        missed = 0
+        while self._lives(Phase.STARTING, Phase.READY):
+            answer = asked(alive)
+            missed = 0 if answer.ready else missed + 1
+            if missed >= self.unit.service.misses:
+                self.tell(self.unit, self.child, answer)
+                return
+            self.pause.wait(self.unit.service.alive_every)
 
-def _asked(ask: Question) -> Readiness:
+    def _lives(self, *phases: Phase) -> bool:
+        return self.unit.child is self.child and self.unit.phase in phases
+
+
+class Drainer(threading.Thread):
+    """Waits until a unit that stops has nothing left to do, telling what it still does, for at most its patience."""
+
+    def __init__(self, unit: Unit, child: Child, tell: Callable[[Unit, Child, Drain], None]) -> None:
+        super().__init__(name=f"drain of {unit.name}", daemon=True)
+        self.unit, self.child, self.tell = unit, child, tell
+
+    def run(self) -> None:
+        drain, pause = self.unit.service.drain, threading.Event()
+        while drain and self.unit.child is self.child and self.unit.step == "drain":
+            try:
+                found = drain()
+            except Exception:  # noqa: BLE001 - a unit that cannot be asked is stopped like any other
+                found = Drain(known=False)
+            self.tell(self.unit, self.child, found)
+            if not found.known or not found.busy:
+                return
+            pause.wait(0.5)
+
+
+def asked(ask: Question) -> Readiness:
+    """What `ask` says; when it breaks, that, so that it is seen and does not look like a unit that waits."""
     try:
         return ask()
-    except Exception as error:  # noqa: BLE001 - a probe that breaks must be seen, not look like a unit that waits
+    except Exception as error:  # noqa: BLE001 - see above
         return Readiness(ready=False, detail=f"{type(error).__name__}: {error}")
 
 
@@ -77,23 +114,5 @@ def page_answers(base: str, path: str) -> Question:
         return Readiness(
             ready=status == http.client.OK, detail=base if status == http.client.OK else f"{path}: {status}"
         )
-
-    return ask
-
-
-def worker_consumes(layout: Layout, profile: str, queues: tuple[str, ...]) -> Question:
-    """Ready when a node called `profile@...` says that it consumes every one of `queues`."""
-
-    def ask() -> Readiness:
-        try:
-            with Connection.open(layout.dsn, _PATIENCE) as connection:
-                said = pidbox.ask(connection, layout, {"active_queues": {}}, timeout=_PATIENCE).to("active_queues")
-        except (DialError, ReplyError) as error:
-            return Readiness(ready=False, detail=f"broker down: {error}")
-        for node, answer in said:
-            consumed = {queue.get("name") for queue in answer or ()}
-            if node.startswith(f"{profile}@") and consumed.issuperset(queues):
-                return Readiness(ready=True, detail=f"{node} consumes {', '.join(queues)}")
-        return Readiness(ready=False, detail="not consuming yet")
 
     return ask

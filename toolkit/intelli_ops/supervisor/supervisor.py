@@ -7,22 +7,25 @@ import os
 import queue
 import random
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from intelli_ops.supervisor.child import Child, Guard, Readiness, Service
+from intelli_ops.supervisor.child import Child, Drain, Guard, Readiness, Service
 from intelli_ops.supervisor.logs import RotatingFile, Terminal
 from intelli_ops.supervisor.platforms import Platform, Step
 from intelli_ops.supervisor.policy import Phase, RestartPolicy, after_exit
-from intelli_ops.supervisor.readiness import Prober
+from intelli_ops.supervisor.readiness import Drainer, Prober
 from intelli_ops.supervisor.state import identity
 from intelli_ops.supervisor.unit import Unit
 
 _TICK = 0.1
 _COLD_PATIENCE = 3.0
+_IDLE_PATIENCE = 5.0  # for the warm stop of a unit that said it has nothing left to do
+_ORDER: tuple[Step, ...] = ("drain", "warm", "cold", "kill")
 
 
 @dataclass
@@ -37,28 +40,45 @@ class Supervisor:
     """Told of every change of phase or detail, in the loop's own thread."""
     policy: RestartPolicy = field(default_factory=RestartPolicy)
     platform: Platform = field(default_factory=Platform)
+    on_tick: Callable[[], object] = lambda: None
+    """Called in every round of the loop."""
+    on_hangup: Callable[[], object] | None = None
+    """What SIGHUP means when there is no terminal to have hung up; None: stop."""
 
     def __post_init__(self) -> None:
-        self.units = {
-            service.name: Unit(service, RotatingFile(self.logs / f"{service.name}.log")) for service in self.services
-        }
-        self.terminal.width = max(map(len, self.units), default=0)
+        self.units: dict[str, Unit] = {}
+        for service in self.services:
+            self.add(service)
         self.stopping: Step | None = None
         self.interrupts = 0
-        self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._guard: Guard | None = None
+        self._interactive = sys.stdin is not None and sys.stdin.isatty()
         self.identity = identity(os.getpid())
         """The supervisor's own process, as `state.find` finds it."""
 
     # What other threads and signal handlers may call.
 
-    def post(self, action: Callable[[], None]) -> None:
+    def post(self, action: Callable[[], object]) -> None:
         """Have `action` run by the loop; SimpleQueue.put is safe in signal handlers."""
         self._events.put(action)
 
     def request_stop(self, step: Step = "warm") -> None:
         """Stop everything in order; asking again makes it colder."""
         self.post(lambda: self._stop_all(step))
+
+    # What the loop's own callbacks may call.
+
+    def add(self, service: Service) -> Unit:
+        """One more unit, started when what it needs is ready."""
+        unit = Unit(service, RotatingFile(self.logs / f"{service.name}.log"))
+        self.units[service.name] = unit
+        self.terminal.width = max(self.terminal.width, len(service.name))
+        return unit
+
+    def retire(self, unit: Unit) -> None:
+        """Stop `unit` and forget it; the others go on."""
+        unit.retiring = True
 
     @property
     def all_ready(self) -> bool:
@@ -76,6 +96,7 @@ class Supervisor:
         try:
             with self._signals():
                 while not all(unit.phase.over for unit in self.units.values()):
+                    self.on_tick()
                     self._advance()
                     self._handle_events()
         finally:
@@ -93,9 +114,9 @@ class Supervisor:
 
     def _advance(self) -> None:
         now = time.monotonic()
-        for unit in self.units.values():
+        for unit in tuple(self.units.values()):
             self._notice_exit(unit, now)
-            if self.stopping:
+            if self.stopping or unit.retiring:
                 self._stop_one(unit, now)
             elif (unit.phase is Phase.WAITING and self._may_start(unit)) or (
                 unit.phase is Phase.BACKOFF and now >= unit.restart_at
@@ -115,23 +136,23 @@ class Supervisor:
             unit.exit_code = 127
             self._change(unit, Phase.FATAL, f"cannot start: {error}")
             return
-        if unit.service.ready is None and not unit.service.once:
-            self._change(unit, Phase.READY, f"pid {unit.child.pid}")
-            return
-        self._change(unit, Phase.STARTING, "")
-        if unit.service.ready:
-            Prober(unit, unit.child, self._heard).start()
+        started = unit.service.ready is None and not unit.service.once
+        self._change(unit, Phase.READY if started else Phase.STARTING, f"pid {unit.child.pid}" if started else "")
+        Prober(unit, unit.child, self._heard).start()
 
     def _heard(self, unit: Unit, child: Child, answer: Readiness) -> None:
         """What a prober found; posted, since it comes from another thread."""
         self.post(lambda: self._judge(unit, child, answer))
 
     def _judge(self, unit: Unit, child: Child, answer: Readiness) -> None:
-        if unit.child is not child or unit.phase is not Phase.STARTING:
+        if unit.child is not child:
             return
-        if answer.ready:
+        if unit.phase is Phase.READY and not answer.ready:
+            child.stop("kill")
+            self._change(unit, Phase.READY, f"{answer.detail}: starting it anew")
+        elif unit.phase is Phase.STARTING and answer.ready:
             self._change(unit, Phase.READY, answer.detail)
-        elif answer.detail != unit.detail:
+        elif unit.phase is Phase.STARTING and answer.detail != unit.detail:
             self._change(unit, Phase.STARTING, answer.detail)
 
     def _notice_exit(self, unit: Unit, now: float) -> None:
@@ -139,8 +160,8 @@ class Supervisor:
         if child is None or not unit.phase.has_process or (code := child.poll()) is None:
             return
         unit.exit_code = code if code >= 0 else 128 - code
-        if self.stopping or unit.step:
-            self._change(unit, Phase.STOPPED, "")
+        if self.stopping or unit.retiring:
+            self._stopped(unit)
         elif unit.service.once:
             phase = Phase.FATAL if code else Phase.DONE
             self._change(unit, phase, _last_words(child, code) if code else "")
@@ -163,29 +184,55 @@ class Supervisor:
     # Stopping.
 
     def _stop_all(self, step: Step) -> None:
-        if self.stopping == "warm" and step == "warm":
-            step = "cold"
-        self.stopping = step
+        """Ask everything to stop; asked again, no longer politely."""
+        self.stopping = "cold" if self.stopping == "warm" and step == "warm" else step
 
     def _stop_one(self, unit: Unit, now: float) -> None:
-        if unit.phase in {Phase.WAITING, Phase.BACKOFF}:
-            self._change(unit, Phase.STOPPED, "")
+        if unit.phase in {Phase.WAITING, Phase.BACKOFF} or (unit.retiring and unit.phase in {Phase.DONE, Phase.FATAL}):
+            self._stopped(unit)
         if not unit.phase.has_process or self._is_needed(unit):
             return
-        if unit.step is None or _colder(self.stopping, unit.step):
-            self._step(unit, self.stopping or "warm", now)
+        first: Step = "drain" if unit.service.drain and unit.phase is Phase.READY else "warm"
+        if unit.step is None:
+            self._step(unit, first if self.stopping in {None, "warm"} else "cold", now)
+        elif self.stopping and self.stopping != "warm" and _colder(self.stopping, unit.step):
+            self._step(unit, self.stopping, now)
         elif now >= unit.step_until:
-            self._step(unit, "cold" if unit.step == "warm" else "kill", now)
+            self._step(unit, _ORDER[min(_ORDER.index(unit.step) + 1, 3)], now)
 
     def _is_needed(self, unit: Unit) -> bool:
         return any(unit.name in other.service.needs and other.phase.has_process for other in self.units.values())
 
-    def _step(self, unit: Unit, step: Step, now: float) -> None:
+    def _step(self, unit: Unit, step: Step, now: float, patience: float | None = None) -> None:
+        drained = unit.step == "drain"
         unit.step = step
-        unit.step_until = now + (unit.service.patience if step == "warm" else _COLD_PATIENCE)
-        if unit.child:
+        polite = _IDLE_PATIENCE if drained else unit.service.patience
+        unit.step_until = now + (patience or (polite if step in {"drain", "warm"} else _COLD_PATIENCE))
+        if unit.child and step == "drain":
+            Drainer(unit, unit.child, self._told).start()
+        elif unit.child:
             unit.child.stop(step)
         self._change(unit, Phase.STOPPING, step)
+
+    def _told(self, unit: Unit, child: Child, found: Drain) -> None:
+        """What a drainer found; posted, since it comes from another thread."""
+        self.post(lambda: self._drained(unit, child, found))
+
+    def _drained(self, unit: Unit, child: Child, found: Drain) -> None:
+        if unit.child is not child or unit.step != "drain" or not unit.phase.has_process:
+            return
+        if not found.known:
+            self._step(unit, "warm", time.monotonic(), unit.service.patience)
+        elif not found.busy:
+            self._step(unit, "warm", time.monotonic())
+        elif (detail := "; ".join(found.busy)) != unit.detail:
+            self._change(unit, Phase.STOPPING, detail)
+
+    def _stopped(self, unit: Unit) -> None:
+        self._change(unit, Phase.STOPPED, "")
+        if unit.retiring:
+            unit.log.close()
+            self.units.pop(unit.name, None)
 
     def _end_everything(self) -> None:
         """Whatever ended the loop, a bug included, no process stays behind."""
@@ -219,12 +266,15 @@ class Supervisor:
         self.request_stop()
 
     def _hung_up(self, _number: int, _frame: object) -> None:
-        self.request_stop()
+        """A closed terminal takes what it started with it; without one, SIGHUP asks to reload, as daemons have it."""
+        if self.on_hangup and not self._interactive:
+            self.post(self.on_hangup)
+        else:
+            self.request_stop()
 
 
-def _colder(asked: Step | None, current: Step) -> bool:
-    order = ("warm", "cold", "kill")
-    return asked is not None and order.index(asked) > order.index(current)
+def _colder(asked: Step, current: Step) -> bool:
+    return _ORDER.index(asked) > _ORDER.index(current)
 
 
 def _ending(code: int) -> str:

@@ -29,6 +29,8 @@ class Unit:
     exit_code: int = 0
     """Of its last life, as a shell reports it."""
     starts: int = 0
+    retiring: bool = False
+    """To be stopped although the others go on."""
 
     @property
     def name(self) -> str:

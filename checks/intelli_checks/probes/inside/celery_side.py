@@ -74,8 +74,19 @@ def declared(interview: Any) -> Facts:
     yield "results_backend", _backend(app)
     yield "beat", {str(name): _beat_entry(entry) for name, entry in dict(conf.beat_schedule or {}).items()}
     yield "queues", [_queue(queue) for queue in app.amqp.queues.values()]
+    yield "queue_policies", _policies(getattr(interview, "settings", None) or {})
     yield "eager", sources.find_setting(interview, ("task_always_eager", "CELERY_ALWAYS_EAGER"))
     yield "settings_names", names.judge(interview, app)
+
+
+def _policies(settings: dict[str, Any]) -> dict[str, Any]:
+    """How to consume each queue, where the project says so: INTELLI_QUEUE_POLICIES, a table or a list with names."""
+    told = settings.get("INTELLI_QUEUE_POLICIES") or {}
+    if isinstance(told, (list, tuple)):
+        told = {policy.get("name"): policy for policy in told if isinstance(policy, dict)}
+    if not isinstance(told, dict):
+        return {}
+    return {str(name): values.plain(policy) for name, policy in told.items() if isinstance(policy, dict)}
 
 
 def _deprecated(app: Any) -> Iterator[str]:

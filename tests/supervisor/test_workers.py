@@ -1,0 +1,267 @@
+"""`start-workers` and its friends on a project that is not ours, with real workers and a real Redis."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals; Windows has its own tests")
+
+PROJECT = """
+import os, time
+from celery import Celery
+
+app = Celery("shop", broker=os.environ["SHOP_BROKER"], backend=os.environ["SHOP_BROKER"])
+app.conf.task_default_queue = "mail"
+
+@app.task(name="shop.nap")
+def nap(seconds):
+    time.sleep(seconds)
+    return seconds
+"""
+CONFIG = """
+app = "shop"
+[workers.mail]
+queues = ["mail"]
+concurrency = 1
+time_limit = 20
+[workers.reports]
+queues = ["reports"]
+concurrency = 1
+pool = "threads"
+"""
+
+
+class Shop:
+    """A project in a folder whose name has a space, and the command line run in it."""
+
+    def __init__(self, folder, broker):
+        self.folder = folder / "my shop"
+        self.folder.mkdir()
+        (self.folder / "shop.py").write_text(PROJECT)
+        (self.folder / "intelli-ops.toml").write_text(CONFIG)
+        self.environment = {**os.environ, "SHOP_BROKER": broker, "NO_COLOR": "1"}
+        self.started = []
+
+    def run(self, *argv, timeout=90):
+        return subprocess.run(
+            [sys.executable, "-m", "intelli_ops", *argv],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def start(self, *argv):
+        """`start-workers` in the foreground; its output is in the file `output`."""
+        with (self.folder / "output").open("w") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "intelli_ops", "start-workers", *argv],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.started.append(process)
+        return process
+
+    @property
+    def output(self):
+        return (self.folder / "output").read_text()
+
+    @property
+    def record(self):
+        with contextlib.suppress(OSError, ValueError):
+            return json.loads((self.folder / ".intelli-ops" / "workers" / "workers.json").read_text())
+        return {"units": []}
+
+    def pids(self):
+        return {unit["name"]: unit.get("pid") for unit in self.record["units"]}
+
+    def wait_until(self, wanted, timeout=60):
+        deadline = time.monotonic() + timeout
+        while not wanted():
+            if time.monotonic() > deadline:
+                pytest.fail(f"never came true; record: {self.record}; output: {self.output[-3000:]}")
+            threading.Event().wait(0.05)
+
+    def wait_ready(self):
+        self.wait_until(lambda: self.record.get("ready"))
+
+    def app(self):
+        from celery import Celery
+
+        return Celery(broker=self.environment["SHOP_BROKER"], backend=self.environment["SHOP_BROKER"])
+
+    def close(self):
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+@pytest.fixture
+def shop(tmp_path, intelli_redis):
+    shop = Shop(tmp_path, intelli_redis.url())
+    yield shop
+    shop.run("stop-workers", "--now")
+    shop.close()
+
+
+def test_a_dry_run_prints_commands_that_a_shell_takes_apart_again(shop):
+    ran = shop.run("start-workers", "--dry-run", "--beat")
+    assert ran.returncode == 0, ran.stderr
+    change, mail, reports, beat = ran.stdout.splitlines()
+    words = subprocess.run(
+        ["sh", "-c", f"{change} && printf '%s\\n' \"$PWD\" {mail}"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert words[0] == str(shop.folder)
+    assert words[1] == sys.executable
+    assert " ".join(words[3:]).startswith("-A shop worker -n mail@%h -Q mail -c 1 -l info")
+    assert "--pool=threads" in reports
+    assert "--pidfile=" in beat
+    assert not shop.record["units"]
+
+
+def test_s4_a_busy_worker_finishes_its_task_before_it_stops(shop):
+    process = shop.start()
+    shop.wait_ready()
+    result = shop.app().send_task("shop.nap", [2.0], queue="mail")
+    shop.wait_until(lambda: "received" in shop.output)
+    process.terminate()
+    assert process.wait(30) == 0
+    assert "shop.nap" in shop.output
+    assert "runs for" in shop.output
+    assert result.get(timeout=5) == 2.0
+
+
+def test_s9_starting_twice_says_so_and_starts_nothing(shop):
+    shop.start()
+    shop.wait_ready()
+    before = shop.pids()
+    again = shop.run("start-workers")
+    assert again.returncode == 3
+    assert f"pid {shop.started[0].pid}" in again.stdout
+    assert shop.pids() == before
+
+
+def test_s3_a_broker_that_is_down_is_waited_for_and_nothing_is_restarted(shop, intelli_redis_server):
+    server = intelli_redis_server(start=False)
+    shop.environment["SHOP_BROKER"] = server.url()
+    shop.start()
+    shop.wait_until(lambda: "broker down" in shop.output)
+    server.start()
+    shop.wait_ready()
+    assert all(unit["starts"] == 1 for unit in shop.record["units"])
+
+
+def test_a_killed_worker_comes_back_and_the_other_never_left(shop):
+    shop.start("--quiet")
+    shop.wait_ready()
+    before = shop.pids()
+    psutil.Process(before["mail"]).kill()
+    shop.wait_until(lambda: shop.record.get("ready") and shop.pids()["mail"] != before["mail"])
+    assert shop.pids()["reports"] == before["reports"]
+    assert "killed by SIGKILL, next start in" in shop.output
+
+
+def test_s7_a_killed_supervisor_takes_everything_with_it_and_blocks_nobody(shop):
+    process = shop.start("--quiet")
+    shop.wait_ready()
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    assert not psutil.wait_procs(family, timeout=2)[1]
+    shop.start("--quiet")
+    shop.wait_until(lambda: shop.record["supervisor"]["pid"] == shop.started[1].pid and shop.record["ready"])
+
+
+def test_detached_workers_restart_one_by_one_scale_and_stop(shop, intelli_redis):
+    detached = shop.run("start-workers", "--detach")
+    assert detached.returncode == 0, detached.stdout + detached.stderr
+    first = shop.pids()
+    assert set(first) == {"mail", "reports"}
+    assert shop.run("workers", "status").returncode == 0
+
+    fewest = watch_consumers(shop, "mail")
+    restarted = shop.run("restart-workers")
+    assert restarted.returncode == 0, restarted.stdout
+    assert fewest() >= 1
+    assert not set(first.values()) & set(shop.pids().values())
+
+    assert shop.run("workers", "scale", "reports=2").returncode == 0
+    status = json.loads(shop.run("workers", "status", "--json").stdout)
+    assert [unit["profile"] for unit in status["workers"]].count("reports") == 2
+    assert "ready." in shop.run("workers", "logs").stdout
+
+    stopped = shop.run("stop-workers")
+    assert stopped.returncode == 0, stopped.stdout
+    assert shop.run("workers", "status").returncode == 1
+    assert not [pid for pid in shop.pids().values() if pid and psutil.pid_exists(pid)]
+
+
+def watch_consumers(shop, queue):
+    """Count the consumers of a queue, again and again; the answer is the least ever seen."""
+    app, seen, done = shop.app(), [], threading.Event()
+
+    def look():
+        while not done.is_set():
+            replies = app.control.inspect(timeout=0.3).active_queues() or {}
+            seen.append(sum(one["name"] == queue for consumed in replies.values() for one in consumed))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+
+    def fewest():
+        done.set()
+        thread.join()
+        assert len(seen) > 3
+        return min(seen)
+
+    return fewest
+
+
+def test_s6_a_hang_up_without_a_terminal_replaces_the_workers(shop):
+    process = shop.start("--quiet")
+    shop.wait_ready()
+    before = set(shop.pids().values())
+    process.send_signal(signal.SIGHUP)
+    shop.wait_until(lambda: shop.record.get("ready") and not before & set(shop.pids().values()))
+    assert process.poll() is None
+
+
+def test_a_crash_loop_of_one_worker_leaves_the_others_and_decides_the_exit_code(shop):
+    bad = CONFIG + '[workers.bad]\nqueues = ["bad"]\noptions = ["--no-such-option"]\n'
+    (shop.folder / "intelli-ops.toml").write_text(bad)
+    process = shop.start("--quiet")
+    shop.wait_until(lambda: "fatal     bad" in shop.output, timeout=90)
+    assert "No such option" in shop.output
+    assert {unit["name"]: unit["phase"] for unit in shop.record["units"]} == {
+        "mail": "ready",
+        "reports": "ready",
+        "bad": "fatal",
+    }
+    process.terminate()
+    assert process.wait(30) == 2
+
+
+def test_no_password_reaches_a_command_line(shop, intelli_redis_server):
+    server = intelli_redis_server(password="CANARY-in-argv")
+    shop.environment["SHOP_BROKER"] = server.url()
+    process = shop.start()
+    shop.wait_ready()
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    assert len(family) >= 4
+    assert "CANARY" not in " ".join(word for one in family for word in one.cmdline())
+    assert "CANARY" not in shop.output

@@ -1,0 +1,1 @@
+"""The workers of any Celery project, started and kept by one supervisor."""

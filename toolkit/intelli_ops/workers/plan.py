@@ -1,0 +1,181 @@
+"""Which workers to run, with which interpreter, where: decided once, printed by --dry-run, then carried out."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from intelli_checks.dsn import Dsn
+from intelli_checks.fleet import Fleet, FleetError, Pool, WorkerProfile, choose_pool, declared
+from intelli_checks.probes import survey as surveys
+from intelli_checks.probes.layout import Layout
+from intelli_checks.probes.survey import Survey
+from intelli_checks.target import Place, Target
+from intelli_ops.supervisor.child import Service
+from intelli_ops.supervisor.nodes import Node
+from intelli_ops.system import celery_command
+
+_DEAF = frozenset({"solo", "gevent", "eventlet"})
+"""Pools that answer nothing while a task computes: silence says nothing about them."""
+_STOP_SECONDS = 30.0
+
+
+class CannotPlan(Exception):
+    """These workers cannot be run here; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What was asked for on the command line; None leaves it to the project."""
+
+    single: bool = False
+    queues: tuple[str, ...] = ()
+    pool: str | None = None
+    concurrency: int | None = None
+    loglevel: str = "info"
+    beat: bool = False
+    mingle: bool = False
+    stop_timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Workers ready to be started; nothing runs yet."""
+
+    fleet: Fleet
+    pool: Pool
+    python: str
+    directory: Path
+    broker: Dsn | None
+    conf: Mapping[str, object]
+    wishes: Wishes
+    environment: Mapping[str, str] = field(repr=False)
+
+    def command(self, profile: WorkerProfile, instance: str) -> tuple[str, ...]:
+        """The exact command line of one worker."""
+        named = replace(profile, name=instance)
+        argv = self.fleet.argv(named, celery=celery_command(self.python), loglevel=self.wishes.loglevel)
+        return tuple(part for part in argv if not (self.wishes.mingle and part == "--without-mingle"))
+
+    def beat_command(self, schedule: Path) -> tuple[str, ...]:
+        """The scheduler; its state and no pid file of its own: a container that restarts must not find it locked."""
+        return (
+            *celery_command(self.python), "-A", self.fleet.app, "beat", "-l", self.wishes.loglevel,
+            "-s", str(schedule), "--pidfile=",
+        )  # fmt: skip
+
+    def service(self, profile: WorkerProfile, instance: str) -> Service:
+        """One worker as the supervisor runs it."""
+        node = self._node(profile, instance)
+        return Service(
+            instance,
+            self.command(profile, instance),
+            self.directory,
+            self.environment,
+            ready=node.consumes if node else None,
+            drain=node.drain if node else None,
+            alive=node.answers if node and (profile.pool or self.pool.name) not in _DEAF else None,
+            patience=self.wishes.stop_timeout or (profile.time_limit or _STOP_SECONDS) + 5,
+        )
+
+    def beat(self, schedule: Path) -> Service:
+        """The scheduler as the supervisor runs it."""
+        return Service("beat", self.beat_command(schedule), self.directory, self.environment)
+
+    def _node(self, profile: WorkerProfile, instance: str) -> Node | None:
+        """How to talk to the worker; None where its broker is not Redis or it takes no remote control."""
+        if (
+            not self.broker
+            or self.broker.transport != "redis"
+            or self.conf.get("worker_enable_remote_control") is False
+        ):
+            return None
+        return Node(Layout.of(self.broker, self.conf), instance, profile.queues)
+
+
+def make(target: Target, wishes: Wishes, platform: str = sys.platform) -> Plan:
+    """Plan the workers of `target`; raises CannotPlan, FleetError, Skip or Unavailable."""
+    place = _place(target)
+    survey = next(iter(surveys.gather(target, max(target.timeout, 30.0)).values()))
+    if survey.celery_app is None and not target.app:
+        raise CannotPlan("no Celery app found in this project: name it with --app MODULE[:ATTRIBUTE]")
+    if survey.eager:
+        raise CannotPlan("EAGER mode is on: tasks run inside the web process and workers would wait for ever")
+    return _plan(target, place, survey, wishes, platform)
+
+
+def _plan(target: Target, place: Place, survey: Survey, wishes: Wishes, platform: str) -> Plan:
+    app = str(target.app or survey.celery_app)
+    default = str(survey.conf.get("task_default_queue") or "celery")
+    fleet = declared(app, survey.queues, target.workers, default_queue=default)
+    if wishes.queues:
+        fleet = fleet.only(wishes.queues)
+    if wishes.single:
+        fleet = fleet.single()
+    if wishes.concurrency:
+        fleet = fleet.each(concurrency=wishes.concurrency)
+    pool = _pool(place.argv[0], survey, wishes.pool, platform)
+    if wishes.pool or platform == "win32":
+        fleet = fleet.each(pool=pool.name)
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    if settings := target.settings or survey.settings_module:
+        environment["DJANGO_SETTINGS_MODULE"] = settings
+    if target.broker:
+        environment["CELERY_BROKER_URL"] = target.broker.raw
+    directory = place.directory or target.directory
+    broker = target.broker or survey.broker
+    return Plan(fleet, pool, place.argv[0], directory, broker, survey.conf, wishes, environment)
+
+
+def _place(target: Target) -> Place:
+    if not target.places:
+        raise CannotPlan("no project here: change to its folder, or name it with --project")
+    place = target.places[0]
+    if place.remote or len(place.argv) != 1:
+        raise CannotPlan("start-workers starts processes on this machine: run it there instead of with --via")
+    return place
+
+
+def _pool(python: str, survey: Survey, asked: str | None, platform: str) -> Pool:
+    declared_pool = survey.conf.get("worker_pool")
+    if (
+        asked is None
+        and platform != "win32"
+        and "worker_pool" in survey.conf_changed
+        and isinstance(declared_pool, str)
+    ):
+        return Pool(declared_pool, "worker_pool in the project's settings")
+    return choose_pool(asked, platform, lambda package: _importable(python, package))
+
+
+def _importable(python: str, package: str) -> bool:
+    probe = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({package!r}) is None)"
+    return subprocess.run([python, "-c", probe], check=False, timeout=10).returncode == 0  # noqa: S603 - our own argv
+
+
+def lines(plan: Plan, schedule: Path, platform: str = sys.platform) -> Iterator[str]:
+    """The plan as commands to copy and paste, for the shell of `platform`."""
+    quote = powershell if platform == "win32" else shlex.join
+    yield f"{'Set-Location' if platform == 'win32' else 'cd'} {quote_one(str(plan.directory), platform)}"
+    for profile in plan.fleet.profiles:
+        yield quote(plan.command(profile, profile.name))
+    if plan.wishes.beat:
+        yield quote(plan.beat_command(schedule))
+
+
+def powershell(argv: Iterable[str]) -> str:
+    """`argv` as a PowerShell command: everything in single quotes, where only the quote itself is special."""
+    return "& " + " ".join(quote_one(part, "win32") for part in argv)
+
+
+def quote_one(word: str, platform: str) -> str:
+    """One word for the shell of `platform`."""
+    return "'" + word.replace("'", "''") + "'" if platform == "win32" else shlex.quote(word)
+
+
+__all__ = ["CannotPlan", "FleetError", "Plan", "Wishes", "lines", "make", "powershell", "quote_one"]
