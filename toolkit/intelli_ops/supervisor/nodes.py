@@ -13,6 +13,8 @@ from intelli_checks.probes.resp import Connection, DialError, ReplyError
 from intelli_ops.supervisor.child import Drain, Readiness
 
 _PATIENCE = 1.0
+_GLANCE = 0.3
+"""While a worker starts it is asked often, and an answer that does not come tells nothing: look again soon."""
 
 
 class Node:
@@ -27,7 +29,7 @@ class Node:
         """Ready when it says that it consumes every one of its queues; a process that exists may do nothing."""
         self._emptied = False
         try:
-            said = self._ask(active_queues={})
+            said = self._ask(_GLANCE, active_queues={})
         except (DialError, ReplyError) as error:
             return Readiness(ready=False, detail=f"broker down: {error}")
         consumed = {queue.get("name") for queue in said.get("active_queues") or ()}
@@ -38,7 +40,7 @@ class Node:
     def answers(self) -> Readiness:
         """Alive when it answers, and also when the broker does not: then nobody can tell."""
         try:
-            heard = bool(self._ask(ping={}))
+            heard = bool(self._ask(_PATIENCE, ping={}))
         except (DialError, ReplyError):
             return Readiness(ready=True, detail="broker down")
         return Readiness(ready=heard, detail="" if heard else "unresponsive")
@@ -51,19 +53,19 @@ class Node:
         """
         try:
             for queue in () if self._emptied else self.queues:
-                self._ask(cancel_consumer={"queue": queue})
+                self._ask(_PATIENCE, cancel_consumer={"queue": queue})
             self._emptied = True
-            said = self._ask(active={}, reserved={})
+            said = self._ask(_PATIENCE, active={}, reserved={})
         except (DialError, ReplyError):
             return Drain(known=False)
         if "active" not in said:
             return Drain(known=False)
         return Drain(tuple(_running(task) for task in said["active"]) + _waiting(said.get("reserved")))
 
-    def _ask(self, **commands: Mapping[str, Any]) -> dict[str, Any]:
-        """Its answer to each command; empty when it stays silent."""
-        with Connection.open(self.layout.dsn, _PATIENCE) as connection:
-            said = pidbox.ask(connection, self.layout, commands, timeout=_PATIENCE, destination=[self.name])
+    def _ask(self, patience: float, **commands: Mapping[str, Any]) -> dict[str, Any]:
+        """Its answer to each command; empty when it stays silent. The connection lives longer than the question."""
+        with Connection.open(self.layout.dsn, patience + 1) as connection:
+            said = pidbox.ask(connection, self.layout, commands, timeout=patience, destination=[self.name])
         return {answer.command: answer.body for answer in said.answers if answer.node == self.name}
 
 

@@ -229,10 +229,10 @@ class Supervisor:
             self._change(unit, Phase.STOPPING, detail)
 
     def _stopped(self, unit: Unit) -> None:
-        self._change(unit, Phase.STOPPED, "")
         if unit.retiring:
             unit.log.close()
             self.units.pop(unit.name, None)
+        self._change(unit, Phase.STOPPED, "")
 
     def _end_everything(self) -> None:
         """Whatever ended the loop, a bug included, no process stays behind."""
