@@ -69,7 +69,7 @@ class JobConsumer(AsyncJsonWebsocketConsumer):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
         """Nothing is expected from the client."""
         self._frames += 1
-        if self._frames > _MAX_CLIENT_FRAMES:
+        if self._frames == _MAX_CLIENT_FRAMES:  # once: closing twice is an error, and more may be on their way
             await self.close(POLICY)
 
     async def _refusal(self) -> int | None:
