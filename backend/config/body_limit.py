@@ -51,8 +51,8 @@ def limited(application: Any) -> Any:
 def limit_daphne() -> None:
     """Make Daphne drop a client whose body passes the cap. Does nothing under another server.
 
-    Daphne has no option for it; `gotLength` and `handleContentChunk` are Twisted's documented hooks for a body's announced
-    length and its pieces.
+    Daphne has no option for it; `gotLength` and `handleContentChunk` are Twisted's documented hooks for the announced
+    length of a body and for its pieces.
     """
     protocol = sys.modules.get("daphne.http_protocol")
     if protocol is None or getattr(protocol.WebRequest, "intelli_limited", False):

@@ -120,7 +120,7 @@ def test_a_talkative_client_is_closed(stack, job):
         client.send({})
     with pytest.raises(ConnectionClosed) as closed:
         client.collect(lambda frame: False)
-    assert closed.value.rcvd.code == 1008
+    assert closed.value.rcvd.code == 4400
 
 
 def test_readiness_names_what_is_missing(stack, job):
