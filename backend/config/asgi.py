@@ -14,6 +14,9 @@ _django = get_asgi_application()  # loads the apps, which the imports below need
 from apps.jobs import sweeper  # noqa: E402
 from apps.jobs.routing import websocket_urlpatterns  # noqa: E402
 from apps.jobs.socket_auth import TokenAuthMiddleware  # noqa: E402
+from config.body_limit import limit_daphne, limited  # noqa: E402
+
+limit_daphne()
 
 
 async def _http(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -24,7 +27,7 @@ async def _http(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 application = ProtocolTypeRouter(
     {
-        "http": _http,
+        "http": limited(_http),
         "websocket": AllowedHostsOriginValidator(
             AuthMiddlewareStack(TokenAuthMiddleware(URLRouter(websocket_urlpatterns)))
         ),

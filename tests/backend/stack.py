@@ -59,8 +59,8 @@ class Stack:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def serve(self) -> None:
-        self.live = self.servers.start(BACKEND, env=self.env)
+    def serve(self, **env: str) -> None:
+        self.live = self.servers.start(BACKEND, env={**self.env, **env})
 
     def worker(self, profile: WorkerProfile = ALL, **env: str) -> Any:
         return self.workers.start(BACKEND, self.redis.url(0), profile, env={**self.env, **env})

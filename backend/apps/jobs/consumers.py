@@ -3,7 +3,7 @@
 The database decides what is sent and in which order; the channel layer only says when to look. So a hint that is lost,
 late, doubled or out of order changes nothing, and with the layer down the socket lives on by looking every few seconds.
 
-Close codes: 4401 not (or no longer) signed in, 4404 no such job for this user, 4429 too many sockets, 1008 the client
+Close codes: 4401 not (or no longer) signed in, 4404 no such job for this user, 4429 too many sockets, 4400 the client
 talks too much. Refusals come before the handshake is accepted: a browser sees HTTP 403 then.
 """
 
@@ -28,7 +28,7 @@ from apps.jobs.events import group_name
 
 log = structlog.get_logger(__name__)
 
-UNAUTHENTICATED, NOT_FOUND, TOO_MANY, POLICY = 4401, 4404, 4429, 1008
+UNAUTHENTICATED, NOT_FOUND, TOO_MANY, TALKATIVE = 4401, 4404, 4429, 4400
 _RESUBSCRIBE_SECONDS = 20.0  # a restarted Redis forgets groups without telling anybody
 _MAX_CLIENT_FRAMES = 20
 
@@ -69,8 +69,8 @@ class JobConsumer(AsyncJsonWebsocketConsumer):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
         """Nothing is expected from the client."""
         self._frames += 1
-        if self._frames > _MAX_CLIENT_FRAMES:
-            await self.close(POLICY)
+        if self._frames == _MAX_CLIENT_FRAMES:  # once: closing twice is an error, and more may be on their way
+            await self.close(TALKATIVE)
 
     async def _refusal(self) -> int | None:
         user = self.scope["user"]
