@@ -45,7 +45,8 @@ def allowed_hosts(survey: Survey) -> Iterator[Finding]:
     Channels rejects every WebSocket with 403; "*" accepts forged Host headers. Fix: list the names.
     Example: ALLOWED_HOSTS = ["shop.example.com"].
     """
-    if survey.django.get("DEBUG") or for_development(survey):
+    served = survey.django.get("WSGI_APPLICATION") or survey.django.get("ASGI_APPLICATION")
+    if not served or for_development(survey):
         return
     hosts = survey.django.get("ALLOWED_HOSTS") or []
     if not hosts:

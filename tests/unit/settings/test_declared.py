@@ -28,7 +28,12 @@ def project(**told: Any) -> Survey:
         "broker": Dsn("redis://redis:6379/0"),
         "conf": {"broker_url": "redis://redis:6379/0", "accept_content": ["json"], "task_serializer": "json"},
         "tasks": (TaskDecl("jobs.tasks.render", queue="charts", serializer="json"),),
-        "django": {"DEBUG": False, "ALLOWED_HOSTS": ["shop.example"], "key_strength": "ok"},
+        "django": {
+            "DEBUG": False,
+            "ALLOWED_HOSTS": ["shop.example"],
+            "WSGI_APPLICATION": "shop.wsgi.application",
+            "key_strength": "ok",
+        },
         "extra": {"namespace": "CELERY", "module": "shop.celery"},
     }
     sound["conf"] |= told.pop("conf", {})
@@ -322,6 +327,7 @@ SILENT: list[tuple[Callable[..., Any], Survey]] = [
     (results.result_expiry, project(results=None, conf={"result_expires": None})),
     (django.debug, project(django={"DEBUG": True}, settings_module="shop.settings.local")),
     (django.allowed_hosts, project(django={"DEBUG": True, "ALLOWED_HOSTS": []}, settings_module="shop.settings")),
+    (django.allowed_hosts, project(django={"ALLOWED_HOSTS": [], "WSGI_APPLICATION": None})),
     (django.secret_key, project(django={"DEBUG": True, "key_strength": "insecure"})),
     (
         django.settings,

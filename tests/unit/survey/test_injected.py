@@ -96,6 +96,13 @@ def test_an_app_the_web_process_never_loads(project, diagnosed):
     assert "from .celery import app as celery_app" in results["celery.default_app"].findings[0].hint
 
 
+def test_an_app_that_a_view_loads_is_loaded(project, diagnosed):
+    folder = project(OVERLAY)
+    (folder / "shop/__init__.py").write_text("")
+    add(folder, "shop/urls.py", "from shop.celery import app")
+    assert failed(diagnosed(folder)) == []
+
+
 def test_a_namespace_nobody_applies(project, diagnosed):
     folder = project(OVERLAY)
     replace(folder, "shop/celery.py", ', namespace="CELERY"', "")

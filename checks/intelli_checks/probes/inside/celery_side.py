@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from . import names, sources, values
@@ -15,7 +17,7 @@ Facts = Iterator[tuple[str, Any]]
 def load(interview: Any) -> Facts:
     """The app `celery -A` would load; its task modules are imported later, by `tasks`."""
     interview.app = None
-    exposed = _apps_so_far() if interview.known.get("django_ready") else None
+    exposed = _apps_of_a_web_process(interview) if interview.known.get("django_ready") else None
     name = interview.known.get("app_name")
     if not name:
         app = next(iter(_apps_so_far()), None)
@@ -29,8 +31,18 @@ def load(interview: Any) -> Facts:
     if app is not None:
         yield "main", app.main
         yield "module", _module_of(app, name)
-        # Whether a web process, which only ran django.setup(), would know this app.
+        # Whether a web process, which never ran `celery -A`, would know this app.
         yield "exposed", None if exposed is None else any(one is app for one in exposed)
+
+
+def _apps_of_a_web_process(interview: Any) -> list[Any]:
+    """The apps django.setup() created; where it created none, those that serving the first request would."""
+    if not _apps_so_far():
+        for name in ("ROOT_URLCONF", "WSGI_APPLICATION", "ASGI_APPLICATION"):
+            path = str(interview.settings.get(name) or "")
+            with suppress(Exception):  # whatever breaks here is told by Django's checks, or by the `asgi` stage
+                importlib.import_module(path if name == "ROOT_URLCONF" else path.rpartition(".")[0])
+    return _apps_so_far()
 
 
 def _apps_so_far() -> list[Any]:
