@@ -9,8 +9,16 @@ from pathlib import Path
 
 
 def replace_file(path: Path, text: str, *, private: bool = False) -> None:
-    """Write `text` beside `path` and rename it into place; raises OSError. `private` makes it mode 0600."""
-    target = path.resolve()  # a link stays a link
+    """Write `text` beside `path` and rename it into place; `private` makes it mode 0600.
+
+    Raises OSError, before anything is changed. A link stays a link. What is no regular file (a FIFO, or /dev/stdout,
+    although that may lead to one) is written to as it is.
+    """
+    target = path.resolve()
+    if path.is_relative_to("/dev") or (target.exists() and not target.is_file()):
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+        return
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:

@@ -21,6 +21,7 @@ from intelli_ops import exits
 from intelli_ops.mute_memory import MuteMemory
 from intelli_ops.progress import Progress
 from intelli_ops.render import Format, View, render, terminal, viewed
+from intelli_ops.usage import UsageError
 from intelli_ops.watchdog import Watchdog
 
 _PAUSE = 0.5
@@ -132,9 +133,7 @@ class Session:
 
     def _write(self, text: str) -> None:
         if self.wishes.output:
-            from intelli_ops.files import replace_file
-
-            replace_file(self.wishes.output, text)
+            _replace(self.wishes.output, text)
         else:
             sys.stdout.write(text)
             sys.stdout.flush()
@@ -143,9 +142,17 @@ class Session:
 def _record(ctx: Context, path: Path) -> None:
     """Write the facts for `--from`, for the owner's eyes only: they describe a system from inside."""
     from intelli_checks.recording import dump
+
+    _replace(path, dump(ctx), private=True)
+
+
+def _replace(path: Path, text: str, *, private: bool = False) -> None:
     from intelli_ops.files import replace_file
 
-    replace_file(path, dump(ctx), private=True)
+    try:
+        replace_file(path, text, private=private)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _changes(before: Report, after: Report) -> list[str]:

@@ -5,7 +5,8 @@ import sys
 import threading
 from pathlib import Path
 
-from intelli_checks import Skip, Unavailable, check, fail, info, warn
+from intelli_checks import Check, Skip, Stage, Unavailable, check, fail, info, warn
+from intelli_checks.registry import registry
 
 PASSWORD = "correct-horse-battery"
 
@@ -133,3 +134,13 @@ def hostile(ctx):
     """
     name = "\x1b[2Jwiped\x07 [red]markup[/red] \u202egnp.exe </testcase>&<![CDATA[ ::error::x | y"
     yield fail(f"task {name} is unknown", subject=name, hint=f"forget {name}", name=name)
+
+
+class Bent(float):
+    """A time limit that the tool itself stumbles over."""
+
+    def __radd__(self, other):
+        raise RuntimeError("bent by redis://u:planted-password@h/0")
+
+
+registry.add(Check("lab.bent", passes, Stage.DEEP, Bent(1.0)))

@@ -1,0 +1,73 @@
+"""Rounds of a session, with checks that change their minds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from intelli_checks import Check, Finding, Stage, fail, info
+from intelli_checks.context import Context
+from intelli_checks.mutes import Mute
+from intelli_checks.target import Target
+from intelli_ops import session
+from intelli_ops.mute_memory import MuteMemory
+from intelli_ops.render import Format
+from intelli_ops.session import Session, Wishes
+
+
+def changing(*healthy: bool) -> Check:
+    """A check that is as healthy as the next of these says, and stays like the last one."""
+    rounds = list(healthy)
+
+    def run(ctx: Context) -> Iterator[Finding]:
+        """It changes its mind."""
+        well = rounds.pop(0) if len(rounds) > 1 else rounds[0]
+        yield info("well") if well else fail("not well", hint="wait", subject="it")
+
+    return Check("lab.moody", run, Stage.READY, 5.0)
+
+
+def of(tmp_path: Path, check: Check, **more) -> Session:
+    return Session(Target(tmp_path, timeout=5.0), [check], memory=MuteMemory(tmp_path / "mutes.json"), **more)
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch):
+    """Rounds follow each other at once."""
+    monkeypatch.setattr(session, "_PAUSE", 0.01)
+
+
+def test_waiting_ends_with_the_first_healthy_round(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    began = time.monotonic()
+    assert of(tmp_path, changing(False, False, True), wishes=Wishes()).once(began, patience=30) == 0
+    assert time.monotonic() - began < 10
+    assert capsys.readouterr().out.count("PASSED") == 3  # one report: headline, family, verdict
+
+
+def test_watching_prints_the_report_and_then_only_what_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    pauses = iter([None, None, None, KeyboardInterrupt])
+
+    def pause(seconds: float) -> None:
+        if then := next(pauses):
+            raise then
+
+    monkeypatch.setattr(session.time, "sleep", pause)
+    with pytest.raises(KeyboardInterrupt):
+        of(tmp_path, changing(True, True, False, True), wishes=Wishes()).watch(60)
+    report, *changes = capsys.readouterr().out.split("(exit 0)\n")
+    assert report.startswith(("✓ PASSED", "+ PASSED"))
+    assert [row.split("  ", 1)[1] for row in "".join(changes).splitlines()] == [
+        "lab.moody  passed -> failed: it: not well",
+        "lab.moody  failed -> passed: well",
+    ]
+
+
+def test_a_muted_problem_is_healthy_enough_to_stop_waiting(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    muted = of(tmp_path, changing(False), wishes=Wishes(fmt=Format.NAGIOS), muted=[Mute("lab.moody")])
+    assert muted.once(time.monotonic(), patience=30) == 0
+    assert "(1 muted)" in capsys.readouterr().out
