@@ -109,9 +109,11 @@ class Context:
 
     @fact
     def broker_endpoint(self) -> Endpoint:
-        """The Redis that is the broker, sentinels already asked; raises Skip where it is not a Redis."""
+        """The Redis that is the broker, sentinels already asked; raises Skip where it is not a Redis, or not used."""
         from intelli_checks.probes import redis_roles
 
+        if self.target.broker is None:  # one that was named is looked at, used or not
+            self.require_broker()
         return redis_roles.dial(redis_roles.broker(self), self.budget(2.0))
 
     @fact

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from intelli_checks import Outcome, configuration
+from intelli_checks.context import Context
 from intelli_checks.families import celery_app
+from intelli_checks.registry import registry
+from intelli_checks.runner import run
 
 
 def findings(survey):
@@ -63,3 +69,12 @@ def test_test_settings_may_be_eager(ask, project):
     (folder / "shop/settings/testing.py").write_text("from .eager import *\n")
     found = findings(ask(folder, settings="shop.settings.testing"))
     assert [finding.severity.name for finding in found] == ["INFO"]
+
+
+def test_what_the_broker_says_proves_nothing_then(project, monkeypatch):
+    monkeypatch.setenv("EAGER", "1")
+    folder = project("overlay")
+    ctx = Context(configuration.load({"project": folder, "timeout": 30.0}, os.environ, folder))
+    results = {result.check.id: result for result in run(registry.select(["redis.broker", "celery.eager"]), ctx)}
+    assert results["celery.eager"].outcome is Outcome.FAILED
+    assert results["redis.broker"].because == "celery.eager"
