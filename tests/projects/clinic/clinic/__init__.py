@@ -1,0 +1,3 @@
+from clinic.worker import celery as celery_app
+
+__all__ = ["celery_app"]
