@@ -67,3 +67,10 @@ def test_tests_and_environments_are_not_searched(tmp_path):
 def test_a_file_that_does_not_parse_is_passed_over(tmp_path):
     write(tmp_path, {".git/HEAD": "", "app.py": IMPORT + "def (:\n", "tasks.py": APP})
     assert find_project(tmp_path).app == "tasks:app"
+
+
+def test_a_home_folder_is_not_searched_through(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    write(tmp_path, {"notes/old/tasks.py": APP})
+    assert not find_project(tmp_path).found

@@ -18,6 +18,7 @@ SKIPPED = {"node_modules", "site-packages", "tests", "test", "docs", "migrations
 USUAL_SUBFOLDERS = ("backend", "src", "server", "app", "api", "project", "web", "django")
 USUAL_APP_FILES = ("celery.py", "celery_app.py", "celeryapp.py", "worker.py", "app.py", "tasks.py", "main.py")
 MAX_FILES = 400
+MAX_FOLDERS = 1000
 MAX_PARENTS = 4
 MAX_DEPTH = 4
 
@@ -190,11 +191,13 @@ def _app_files(root: Path, settings: str | None, depth: int) -> Iterator[Path]:
 def _sources(root: Path, depth: int) -> Iterator[Path]:
     """Python files below `root`, the shallow and the usually named first."""
     found: list[Path] = []
-    for folder, names, files in os.walk(str(root)):
+    if root in (Path.home(), Path(root.anchor)):  # nobody's project, and endless
+        return
+    for visited, (folder, names, files) in enumerate(os.walk(str(root))):
         below = len(Path(folder).relative_to(root).parts)
         names[:] = sorted(name for name in names if below < depth and wanted(Path(folder, name)))
         found += [Path(folder, name) for name in sorted(files) if name.endswith(".py")]
-        if len(found) > MAX_FILES:
+        if len(found) > MAX_FILES or visited > MAX_FOLDERS:
             break
     usual = {name: rank for rank, name in enumerate(USUAL_APP_FILES)}
     yield from sorted(found, key=lambda path: (usual.get(path.name, 99), len(path.parts)))

@@ -26,17 +26,17 @@ def scan(interview: Any) -> Iterator[tuple[str, Any]]:
     root = Path(interview.known.get("root") or ".")
     deadline = time.monotonic() + SECONDS
     found: list[Found] = []
-    for path in _files(root):
-        if time.monotonic() > deadline:
-            break
+    for path in _files(root, deadline):
         text = path.read_text(encoding="utf-8", errors="replace")
         if any(mention in text for mention in MENTIONS):
             found += [{"file": str(path), **use} for use in uses(text)]
     yield "usage", found[:300]
 
 
-def _files(root: Path) -> Iterator[Path]:
+def _files(root: Path, deadline: float) -> Iterator[Path]:
     for folder, names, files in os.walk(str(root)):
+        if time.monotonic() > deadline:
+            return
         names[:] = sorted(name for name in names if detect.wanted(Path(folder, name)))
         yield from (Path(folder, name) for name in sorted(files) if name.endswith(".py") and "test" not in name)
 
