@@ -35,6 +35,8 @@ def workers(ctx: Context) -> Iterator[Finding]:
         yield info(f"{count(len(fleet.nodes), 'worker')}: {names}", workers=len(fleet.nodes))
     elif fleet.silent:
         yield from silent_findings(ctx)
+    elif fleet.opaque:
+        yield info("workers answer, in a serializer other than JSON, which is not read: it may be pickle")
     else:
         yield from _nobody(ctx)
 

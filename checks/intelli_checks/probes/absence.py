@@ -55,7 +55,8 @@ def elsewhere(layout: Layout, fleet: WorkerFleet, keyspace: Keyspace, timeout: f
     for kind, value, place in places[:ALTERNATIVES]:
         try:
             with Connection.open(place.dsn, timeout, tls=place.tls, via=place.via) as connection:
-                there = workers.gather(connection, place, timeout / 2)
+                there = workers.gather(connection, place, timeout / 4)
+                there = workers.profiled(connection, place, there, timeout / 4)
         except (DialError, ReplyError):
             continue
         if there.nodes or there.silent:

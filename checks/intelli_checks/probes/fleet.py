@@ -23,7 +23,9 @@ def gather(layout: Layout, timeout: float, *, declared: bool) -> WorkerFleet:
     """
     with opened(layout, timeout) as connection:
         fleet = workers.gather(connection, layout, PATIENCE)
-        return fleet if fleet.listeners else _elsewhere(connection, layout, declared=declared) or fleet
+        if not fleet.listeners:
+            fleet = _elsewhere(connection, layout, declared=declared) or fleet
+        return workers.profiled(connection, layout, fleet, PATIENCE)
 
 
 def _elsewhere(connection: Connection, layout: Layout, *, declared: bool) -> WorkerFleet | None:

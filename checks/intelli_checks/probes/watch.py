@@ -115,7 +115,7 @@ def gather(layout: Layout, project: Survey | None, fleet: WorkerFleet, depths: Q
 
     def look() -> Look:
         with opened(layout, seconds + PATIENCE) as connection:
-            again = workers.gather(connection, layout, PATIENCE)
+            again = workers.carried(workers.gather(connection, layout, PATIENCE), fleet)
             return Look(again, queues.gather(connection, layout, depths.queues))
 
     return watch(Look(fleet, depths), look, queues.expected(project), seconds)

@@ -18,12 +18,16 @@ TASK_ATTRIBUTES = ("acks_late", "time_limit", "soft_time_limit", "rate_limit")
 COMMANDS: Mapping[str, Mapping[str, Any]] = {
     "stats": {},
     "active_queues": {},
-    "registered": {"taskinfoitems": list(TASK_ATTRIBUTES)},
     "active": {"safe": True},
     "reserved": {},
     "scheduled": {},
+}
+"""What changes from one look to the next."""
+PROFILE: Mapping[str, Mapping[str, Any]] = {
+    "registered": {"taskinfoitems": list(TASK_ATTRIBUTES)},
     "conf": {},
 }
+"""What stays as long as the worker lives; asked once, as these are the long answers."""
 CONTENT_TYPES = {
     "json": "application/json",
     "pickle": "application/x-python-serialize",
@@ -110,7 +114,7 @@ class WorkerFleet:
 
 
 def gather(connection: Connection, layout: Layout, timeout: float) -> WorkerFleet:
-    """One round of every command; raises DialError or ReplyError as the connection does."""
+    """One round; raises DialError or ReplyError as the connection does."""
     now = redis_time(connection)
     members = bindings(connection, layout)
     layout = replace(layout, separator=separator_of(members) or layout.separator)
@@ -134,6 +138,26 @@ def gather(connection: Connection, layout: Layout, timeout: float) -> WorkerFlee
         fanout=layout.fanout,
         control_exchange=layout.control_exchange,
         separator=layout.separator,
+    )
+
+
+def profiled(connection: Connection, layout: Layout, fleet: WorkerFleet, timeout: float) -> WorkerFleet:
+    """The same fleet, each node with its tasks and settings."""
+    names = [node.name for node in fleet.nodes]  # namesakes count twice: both will answer
+    said = pidbox.ask(connection, fleet.found(layout), PROFILE, timeout=timeout, destination=names) if names else None
+    return replace(fleet, nodes=_joined(fleet.nodes, tuple(_nodes(said, "registered")))) if said else fleet
+
+
+def carried(fleet: WorkerFleet, known: WorkerFleet) -> WorkerFleet:
+    """A later look at the fleet, with the profiles of the first one."""
+    return replace(fleet, nodes=_joined(fleet.nodes, known.nodes))
+
+
+def _joined(nodes: tuple[Node, ...], profiles: tuple[Node, ...]) -> tuple[Node, ...]:
+    by_name = {profile.name: profile for profile in profiles}
+    return tuple(
+        replace(node, registered=profile.registered, conf=profile.conf) if (profile := by_name.get(node.name)) else node
+        for node in nodes
     )
 
 
@@ -175,13 +199,13 @@ def bound_names(members: Iterable[str], layout: Layout) -> set[str]:
     return {name.removesuffix(suffix) for name in names if name.endswith(suffix)}
 
 
-def _nodes(said: pidbox.Round) -> Iterable[Node]:
-    """Nodes in order of name; the answers of namesakes are paired by their order."""
+def _nodes(said: pidbox.Round, every: str = "stats") -> Iterable[Node]:
+    """Who answered the command `every`, in order of name; the answers of namesakes are paired by their order."""
     answers: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
     for answer in said.answers:
         answers[answer.node][answer.command].append(answer.body)
     for name in sorted(answers):
-        for position in range(len(answers[name]["stats"])):
+        for position in range(len(answers[name][every])):
             bodies = {command: said[position] for command, said in answers[name].items() if position < len(said)}
             yield parse_node(name, bodies)
 

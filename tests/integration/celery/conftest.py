@@ -59,6 +59,11 @@ def noop(*args):
 def nan():
     return {"v": float("nan")}
 """
+FAMILIES = "intelli_checks.families."
+RUNTIME = {
+    f"celery_{name}" for name in ("workers", "pools", "queues", "delivery", "tasks", "canary", "results", "beat")
+}
+"""The families that ask workers and queues; what the project declares is judged by others."""
 TASKS = ("shop.nap", "shop.early_nap", "shop.noop", "shop.die")
 READY_SECONDS = 40.0
 
@@ -164,9 +169,10 @@ class Lab:
         return ctx
 
     def check(self, *ids: str, survey: Survey | None = None) -> dict[str, Result]:
-        """Run the checks and return their results by id."""
+        """Run the checks of the running system (or those given) and return their results by id."""
         registry.load()
-        report = diagnose(registry.select(ids or ["celery"]), self.context(survey))
+        mine = [check.id for check in registry if check.run.__module__.removeprefix(FAMILIES) in RUNTIME]
+        report = diagnose(registry.select(ids or mine), self.context(survey))
         return {result.check.id: result for result in report.results}
 
     def stop(self) -> None:

@@ -78,6 +78,15 @@ def test_unusual_settings_are_followed(lab, failing, told, conf):
     assert litter(lab) == []
 
 
+def test_answers_in_pickle_are_counted_and_never_loaded(lab, failing, told):
+    lab.conf = {"task_serializer": "pickle", "accept_content": ["json", "pickle"]}
+    lab.worker("pickled", "-c", "1", wait=False, C_FORCE_ROOT="1")
+    lab.wait(lambda: lab.fleet().opaque, "an answer", 40)
+    results = lab.check(survey=lab.survey("ai"))
+    assert failing(results) == {}
+    assert "other than JSON" in told(results["celery.workers"])
+
+
 def test_remote_control_switched_off_is_a_choice(lab, failing, told):
     lab.conf = {"worker_enable_remote_control": False}
     lab.worker("deaf", "-c", "1", wait=False)

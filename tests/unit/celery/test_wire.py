@@ -93,7 +93,7 @@ json_values = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(list(workers.COMMANDS)), json_values))
+@given(st.dictionaries(st.sampled_from([*workers.COMMANDS, *workers.PROFILE]), json_values))
 def test_no_answer_breaks_the_node_reader(said):
     nodes.parse_node("w", said)
 
