@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from intelli_checks.context import Context
+from intelli_checks.families.celery_workers import starting
 from intelli_checks.families.wording import ago, count, listed, start_command
 from intelli_checks.model import Finding, fail, info, warn
 from intelli_checks.probes.queues import Queue, declared
@@ -59,6 +60,9 @@ def _unconsumed(ctx: Context, name: str) -> Finding:
     if ctx.fleet.silent or ctx.fleet.unexplained:
         return warn(f"{message}. A worker that did not answer may consume it", hint="intelli-ops check celery.silent",
                     subject=subject, **facts)  # fmt: skip
+    if process := next(iter(starting(ctx)), None):
+        hint = "intelli-ops check celery.queues --wait 30"
+        return warn(f"{message}; worker process {process.pid} is coming up", hint=hint, subject=subject, **facts)
     if not _ours(ctx, queue):
         return warn(
             message, hint=f"whose messages are these? redis-cli LINDEX {safe(name)} -1", subject=subject, **facts

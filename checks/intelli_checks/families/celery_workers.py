@@ -44,7 +44,10 @@ def workers(ctx: Context) -> Iterator[Finding]:
 def _nobody(ctx: Context) -> Iterator[Finding]:
     absence, fleet = ctx.absence, ctx.fleet
     known = {task.name for task in ctx.project.tasks} if ctx.project else set()
-    if related := [place for place in absence.elsewhere if _ours(place, known)]:
+    related = [place for place in absence.elsewhere if _ours(place, known)]
+    if fleet.consuming:  # then another database is not the reason: staging and production may share a server
+        related = [place for place in related if place.kind == "prefix"]
+    if related:
         yield from (_misplaced(ctx, place) for place in related)
     elif fleet.consuming:
         yield from _deaf(ctx, [process for process in absence.local if _connected(process, ctx)])
@@ -58,6 +61,13 @@ def _nobody(ctx: Context) -> Iterator[Finding]:
             last_seen=list(fleet.bound),
             beat=list(fleet.others),
         )
+
+
+def starting(ctx: Context) -> list[Process]:
+    """Local worker processes of this project that came up moments ago and do not answer yet."""
+    answered = {node.pid for node in ctx.fleet.nodes}
+    young = [process for process in ctx.absence.local if process.age < STARTING and process.pid not in answered]
+    return [process for process in young if _belongs(process, ctx)]
 
 
 def _connected(process: Process, ctx: Context) -> bool:

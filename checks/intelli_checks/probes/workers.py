@@ -204,7 +204,7 @@ def _nodes(said: pidbox.Round, every: str = "stats") -> Iterable[Node]:
     answers: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
     for answer in said.answers:
         answers[answer.node][answer.command].append(answer.body)
-    for name in sorted(answers):
+    for name in sorted(answers.keys() - {""}):  # an answer that could not be read has no name
         for position in range(len(answers[name][every])):
             bodies = {command: said[position] for command, said in answers[name].items() if position < len(said)}
             yield parse_node(name, bodies)

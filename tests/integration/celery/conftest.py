@@ -29,6 +29,7 @@ import os, signal, time
 if ahead := float(os.environ.get("CLOCK_AHEAD", "0")):  # before Celery takes its own references to time.time
     real = time.time
     time.time = lambda: real() + ahead
+time.sleep(float(os.environ.get("SLOW_IMPORT", "0")))
 from celery import Celery
 from celery.signals import worker_process_init
 
@@ -148,7 +149,7 @@ class Lab:
             project=str(self.folder),
             celery_app="shop",
             broker=Dsn(self.url),
-            results=Dsn(self.url),
+            results=None if "result_backend" in self.conf else Dsn(self.url),
             conf=self.conf,
             queues=tuple(QueueDecl(name) for name in queues),
             tasks=tuple(

@@ -113,6 +113,14 @@ def test_another_application_on_the_same_redis_is_left_alone(lab, failing):
     assert failing(lab.check(survey=lab.survey("ai"))) == {}
 
 
+def test_the_only_worker_of_a_queue_being_restarted_is_no_fault(lab, failing, told):
+    lab.worker("steady", "-c", "1", queues="charts")
+    lab.worker("next", "-c", "1", wait=False, SLOW_IMPORT="6")
+    results = lab.check("celery.queues", survey=lab.survey("ai", "charts"))
+    assert failing(results) == {}
+    assert "coming up" in told(results["celery.queues"])
+
+
 def test_a_rolling_restart_is_no_fault(lab, failing):
     lab.worker("old", "-c", "1")
     draining = lab.worker("leaving", "-c", "1", "--prefetch-multiplier", "1")
