@@ -1,0 +1,180 @@
+"""Facts in, findings out: what the checks make of states that are hard to bring about on purpose."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from intelli_checks.context import Context
+from intelli_checks.dsn import Dsn
+from intelli_checks.probes.canary import Canary
+from intelli_checks.probes.clients import Client
+from intelli_checks.probes.layout import Layout
+from intelli_checks.probes.messages import Message
+from intelli_checks.probes.nodes import Node, Request
+from intelli_checks.probes.processes import Process
+from intelli_checks.probes.queues import Delivered, Queue, QueueDepths, Unacked
+from intelli_checks.probes.survey import QueueDecl, Survey, TaskDecl
+from intelli_checks.probes.watch import Look, Suspect, watch
+from intelli_checks.probes.workers import WorkerFleet
+from intelli_checks.registry import registry
+from intelli_checks.target import Place, Target
+
+NOW = 1_000_000.0
+CONSUMER = Client("10.0.0.1:5", 0, "brpop", blocked=True, idle=0, age=60)
+
+
+def node(**more: Any) -> Node:
+    return Node("w@h", pid=1, pool="prefork", concurrency=1, prefetch=4, uptime=600.0, **{"queues": ("ai",), **more})
+
+
+def context(*nodes: Node, depths: QueueDepths | None = None, survey: Survey | None = None, **facts: Any) -> Context:
+    """A context whose facts are already gathered: nothing is asked."""
+    places = (Place("here", ("python",)),) if survey else ()
+    ctx = Context(Target(Path(), places, broker=Dsn("redis://h/0")))
+    fleet = facts.pop("fleet", None) or WorkerFleet(len(nodes), nodes, clients=(CONSUMER,) * len(nodes), taken=NOW)
+    depths = depths or QueueDepths(taken=NOW)
+    known = {
+        "surveys": {"here": survey},
+        "layout": Layout(Dsn("redis://h/0")),
+        "fleet": fleet,
+        "depths": depths,
+        "watch": watch(Look(fleet, depths), lambda: Look(fleet, depths), frozenset(), 0.7),
+        "pools": {},
+        "canaries": (),
+        **facts,
+    }
+    for name, value in known.items():
+        told: Future[Any] = Future()
+        told.set_result(value)
+        ctx.gathered[name] = told
+    return ctx
+
+
+def ask(id_: str, ctx: Context) -> list[str]:
+    registry.load()
+    return [f"{found.severity.name}: {found.message}" for found in registry[id_].run(ctx)]
+
+
+def running(seconds: float, **more: Any) -> Request:
+    return Request("1", "shop.nap", queue="ai", started=NOW - seconds, pid=7, **more)
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(300, ["ERROR"]), (61, []), (10, [])])
+def test_a_task_beyond_its_limit(seconds, said):
+    registered = {"shop.nap": {"time_limit": "60"}}
+    found = ask("celery.stuck", context(node(active=(running(seconds),), registered=registered)))
+    assert [words.partition(":")[0] for words in found] == said
+
+
+def test_the_pools_own_limit_counts_where_the_task_has_none():
+    (found,) = ask("celery.stuck", context(node(active=(running(900),), timeouts=(0.0, 120.0))))
+    assert "15 min, its limit is 2 min" in found
+
+
+def test_limits_nobody_enforces():
+    threads = Node("t@h", pool="threads", registered={"shop.nap": {"time_limit": "60"}, "shop.noop": {}})
+    assert ask("celery.limits", context(threads)) == [
+        "WARNING: the threads pool of t@h ignores the time limits of 1 task: shop.nap"
+    ]
+    assert ask("celery.limits", context(node(registered={"shop.nap": {"time_limit": "60"}}))) == []
+
+
+def test_the_policy_table_against_a_running_worker():
+    survey = Survey(
+        "here",
+        queues=(QueueDecl("ai", policy={"concurrency": 2, "prefetch": 1}),),
+        tasks=(TaskDecl("shop.nap", queue="ai", acks_late=True, time_limit=60),),
+    )
+    told = {"shop.nap": {"acks_late": "False", "time_limit": "120"}}
+    found = ask("celery.policy", context(node(registered=told), survey=survey))
+    assert "acks_late is False, the project says True" in found[0]
+    assert "time_limit is 120.0, the project says 60" in found[0]
+    assert "has 1 slot, the policy of ai says 2" in found[1]
+    assert "reserves up to 4 messages, the policy of ai says 1" in found[2]
+
+
+def test_one_worker_for_all_queues_is_a_choice():
+    survey = Survey("here", queues=(QueueDecl("ai", policy={"concurrency": 2, "prefetch": 1}), QueueDecl("io")))
+    assert ask("celery.policy", context(node(queues=("ai", "io")), survey=survey)) == []
+
+
+def test_a_worker_that_hoards_while_another_is_idle():
+    waiting = tuple(Request(str(number), "shop.nap", queue="ai") for number in range(3))
+    busy, idle = node(active=(running(5),), reserved=waiting), Node("idle@h", queues=("ai",), concurrency=1)
+    (found,) = ask("celery.prefetch", context(busy, idle))
+    assert "w@h holds 3 waiting tasks while idle@h is idle" in found
+    assert ask("celery.prefetch", context(busy)) == []
+
+
+def test_a_storm_of_retries():
+    tail = tuple(Message(id=str(number), task="shop.flaky", retries=number % 6) for number in range(60))
+    depths = QueueDepths({"ai": Queue("ai", {"ai": 60}, tail)}, taken=NOW)
+    assert ask("celery.retries", context(node(), depths=depths)) == []
+    tail = tuple(Message(id=str(number), task="shop.flaky", retries=5) for number in range(60))
+    depths = QueueDepths({"ai": Queue("ai", {"ai": 60}, tail)}, taken=NOW)
+    assert (
+        "60 of the next 60 messages are retries, most of shop.flaky"
+        in ask("celery.retries", context(node(), depths=depths))[0]
+    )
+
+
+def orphaned() -> QueueDepths:
+    return QueueDepths({}, Unacked(1, (Delivered("t", NOW - 60, Message(id="9", task="shop.nap")),), NOW - 60), NOW)
+
+
+def test_an_orphan_needs_everybody_accounted_for():
+    assert ask("celery.unacked", context(node(), depths=orphaned()))[0].startswith(
+        "ERROR: 1 delivered message held by no"
+    )
+    deaf = WorkerFleet(2, (node(),), silent=1, clients=(CONSUMER, CONSUMER), taken=NOW)
+    assert ask("celery.unacked", context(depths=orphaned(), fleet=deaf))[0].startswith("INFO")
+    unseen = WorkerFleet(1, (node(),), clients=None, taken=NOW)
+    assert ask("celery.unacked", context(depths=orphaned(), fleet=unseen))[0].startswith("INFO")
+    draining = WorkerFleet(1, (node(),), clients=(CONSUMER, CONSUMER), taken=NOW)
+    assert ask("celery.unacked", context(depths=orphaned(), fleet=draining))[0].startswith("INFO")
+
+
+def test_what_a_worker_holds_is_no_orphan():
+    held = node(active=(Request("9", "shop.nap", started=NOW - 60),))
+    assert ask("celery.unacked", context(held, depths=orphaned())) == [
+        "INFO: 1 message delivered and not yet acknowledged"
+    ]
+
+
+def test_a_redelivered_task_alone_proves_nothing():
+    again = node(active=(running(5, redelivered=True),))
+    assert ask("celery.redelivery", context(again))[0].startswith("INFO")
+    fresh = Process(7, 1, "sleeping", age=2.0)
+    assert ask("celery.redelivery", context(again, pools={7: fresh}))[0].startswith("ERROR")
+
+
+@pytest.mark.parametrize(("ahead", "said"), [(3600.0, "60 min ahead"), (-120.0, "2 min behind"), (5.0, "")])
+def test_the_canary_tells_the_workers_time(ahead, said):
+    bird = Canary("ai", "executed", 0.02, result=True, done_at=NOW + ahead, sent_at=NOW, workers=("w@h",))
+    found = ask("celery.clock", context(node(), canaries=(bird,)))
+    assert (said in found[0]) if said else found == []
+
+
+def test_a_canary_nobody_took_and_one_nobody_executed():
+    birds = (Canary("ai", "waiting", 4.0, workers=("w@h",)), Canary("ai", "taken", 4.0, workers=("w@h",)))
+    found = ask("celery.canary", context(node(), canaries=birds))
+    assert "nobody took a no-op task" in found[0]
+    assert "did not execute it" in found[1]
+    young = Node("w@h", queues=("ai",), uptime=2.0)
+    assert all(words.startswith("INFO") for words in ask("celery.canary", context(young, canaries=birds)))
+
+
+def test_looks_end_when_everything_has_moved():
+    stuck = Look(WorkerFleet(1, (node(reserved=(Request("1", "t"),)),)), QueueDepths())
+    moved = Look(WorkerFleet(1, (node(total={"t": 1}),)), QueueDepths())
+    looks = iter([stuck, moved])
+    seen = watch(stuck, lambda: next(looks), frozenset(), 5.0)
+    assert seen.standing == frozenset()
+    assert seen.last is moved
+    still = watch(stuck, lambda: stuck, frozenset(), 0.7)
+    assert {suspect.kind for suspect in still.standing} == {"pool"}
+    assert Suspect("pool", "w@h", "['1'] 0") in still.standing
