@@ -94,8 +94,11 @@ class Watch:
 
 
 def has_room(node: Node) -> bool:
-    """Whether the worker may take one more message: QoS counts what it holds, and 0 means no limit."""
-    return node.prefetch == 0 or len(node.held) < node.prefetch
+    """Whether the worker should take one more message: QoS counts what it holds, and 0 means no limit.
+
+    With every slot busy it need not: a gevent pool that is full stops its consumer below the prefetch limit.
+    """
+    return not node.busy and (node.prefetch == 0 or len(node.held) < node.prefetch)
 
 
 def watch(first: Look, look: Callable[[], Look], expected: frozenset[str], seconds: float) -> Watch:

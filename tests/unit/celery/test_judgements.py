@@ -168,6 +168,13 @@ def test_a_canary_nobody_took_and_one_nobody_executed():
     assert all(words.startswith("INFO") for words in ask("celery.canary", context(young, canaries=birds)))
 
 
+def test_a_full_pool_need_not_take_more():
+    depths = QueueDepths({"ai": Queue("ai", {"ai": 3}, (Message(tag="t"),))})
+    for active, kinds in (((running(5),), set()), ((), {"queue"})):
+        look = Look(WorkerFleet(1, (node(active=active),)), depths)
+        assert {suspect.kind for suspect in look.suspects(frozenset())} == kinds
+
+
 def test_looks_end_when_everything_has_moved():
     stuck = Look(WorkerFleet(1, (node(reserved=(Request("1", "t"),)),)), QueueDepths())
     moved = Look(WorkerFleet(1, (node(total={"t": 1}),)), QueueDepths())
