@@ -45,7 +45,7 @@ class _Recorder:
         from celery.worker import state
 
         consumer = self.consumer
-        queues = tuple(queue.name for queue in consumer.task_consumer.queues) if _consumes(consumer) else ()
+        queues = [queue.name for queue in consumer.task_consumer.queues] if _consumes(consumer) else []
         self.ready_once = self.ready_once or bool(queues)
         solo = consumer is not None and type(consumer.pool).__module__.endswith(".solo")
         return heartbeat.Pulse(
@@ -76,7 +76,7 @@ def install(app: Any, path: Path | None = None) -> None:
     """Add the heartbeat to every worker of `app`, written to `path` (default: `INTELLI_OPS_HEARTBEAT`)."""
     from celery import bootsteps
 
-    recorder = _Recorder(path or heartbeat.location())
+    recorder = _Recorder(path or Path(heartbeat.location()))
 
     class Heartbeat(bootsteps.StartStopStep):
         requires = ("celery.worker.consumer.tasks:Tasks",)

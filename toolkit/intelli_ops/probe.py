@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
 import time
-from pathlib import Path
-from typing import NoReturn, cast
-from urllib.parse import urlsplit
 
 from intelli_ops import heartbeat
-from intelli_ops.heartbeat import Question, Verdict
+
+TYPE_CHECKING = False  # see heartbeat
+if TYPE_CHECKING:
+    import socket
+    from typing import NoReturn, TypeAlias
+
+    from intelli_ops.heartbeat import Question
+
+    Verdict: TypeAlias = tuple[bool, str]
 
 _EXAMPLES = """\
 examples:
@@ -34,11 +38,11 @@ def main(arguments: list[str]) -> NoReturn:
     """Answer one probe and leave with its exit code, without interpreter clean-up."""
     options = _parser().parse_args(arguments)
     try:
-        verdict = _ask(options)
+        ok, reason = _ask(options)
     except (OSError, ValueError) as error:
-        verdict = Verdict(ok=False, reason=str(error))
-    print(f"{'ok' if verdict.ok else 'NOT OK'}: {verdict.reason}", flush=True)  # noqa: T201 - this is the output
-    os._exit(0 if verdict.ok else 1)
+        ok, reason = False, str(error)
+    print(f"{'ok' if ok else 'NOT OK'}: {reason}", flush=True)  # noqa: T201 - this is the output
+    os._exit(0 if ok else 1)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--heartbeat", metavar="FILE", help=f"default: ${heartbeat.VARIABLE} or {heartbeat.DEFAULT}")
     what.add_argument("--node", metavar="NAME", help="worker@host: ask this one worker through the broker")
     what.add_argument("--url", metavar="URL", help="HTTP address that answers 2xx when well")
-    what.add_argument("--beat", metavar="FILE", type=Path, help="beat's schedule file, written while beat runs")
+    what.add_argument("--beat", metavar="FILE", help="beat's schedule file, written while beat runs")
     parser.add_argument("--broker", metavar="URL", help="Redis URL; better in INTELLI_OPS_BROKER than here")
     parser.add_argument("--timeout", metavar="SECONDS", type=float, default=2.0, help="default: 2")
     parser.add_argument("--max-age", metavar="SECONDS", type=float, default=heartbeat.MAX_AGE, help="default: 15")
@@ -65,28 +69,30 @@ def _ask(options: argparse.Namespace) -> Verdict:
         return _web(options.url, options.timeout)
     if options.beat:
         return _beat(options.beat, options.max_age)
-    question = cast("Question", options.question)
     if options.node:
-        return _node(options.node, question, options.broker, options.timeout)
-    return _heartbeat(heartbeat.location(options.heartbeat), question, options.max_age)
+        return _node(options.node, options.question, options.broker, options.timeout)
+    return _heartbeat(heartbeat.location(options.heartbeat), options.question, options.max_age)
 
 
-def _heartbeat(path: Path, question: Question, max_age: float) -> Verdict:
+def _heartbeat(path: str, question: Question, max_age: float) -> Verdict:
     try:
         pulse = heartbeat.read(path)
     except FileNotFoundError:
-        return Verdict(ok=False, reason=f"no heartbeat at {path}: has the worker started, with intelli_ops.bootsteps?")
+        return False, f"no heartbeat at {path}: has the worker started, with intelli_ops.bootsteps?"
     return heartbeat.judge(pulse, question, max_age=max_age)
 
 
-def _beat(path: Path, max_age: float) -> Verdict:
+def _beat(path: str, max_age: float) -> Verdict:
     """Beat rewrites its schedule at least every `beat_sync_every` or 180 s (celery.beat.PersistentScheduler)."""
-    age = time.time() - path.stat().st_mtime
-    return Verdict(age <= max_age, f"{path} written {age:.0f} s ago, limit {max_age:g} s")
+    age = time.time() - os.stat(path).st_mtime  # noqa: PTH116 - see heartbeat.DEFAULT
+    return age <= max_age, f"{path} written {age:.0f} s ago, limit {max_age:g} s"
 
 
 def _web(url: str, timeout: float) -> Verdict:
     """One GET by hand: http.client alone would double the time of the probe. The status line is all that is read."""
+    import socket
+    from urllib.parse import urlsplit
+
     parts = urlsplit(url)
     if parts.scheme != "http" or not parts.hostname:
         raise ValueError(f"{url}: a probe speaks plain http to a server nearby")
@@ -98,8 +104,8 @@ def _web(url: str, timeout: float) -> Verdict:
         line = _first_line(connection, deadline)
     status = line.split(" ", 2)[1:2]
     if not line.startswith("HTTP/") or not status:
-        return Verdict(ok=False, reason=f"{url} does not speak HTTP")
-    return Verdict(status[0].startswith("2"), f"{url} answered {line}")
+        return False, f"{url} does not speak HTTP"
+    return status[0].startswith("2"), f"{url} answered {line}"
 
 
 def _first_line(connection: socket.socket, deadline: float) -> str:
@@ -126,16 +132,17 @@ def _node(node: str, question: Question, broker: str | None, timeout: float) -> 
     dsn = Dsn(url)
     commands: dict[str, dict[str, object]] = {} if question == "live" else {"active_queues": {}}
     try:
-        with Connection.open(dsn, timeout) as connection:
-            said = ask(connection, Layout.of(dsn), commands, timeout=timeout * 0.9, destination=[node])
+        # The connection outlives the question, so that silence is reported as such and the reply queue is removed.
+        with Connection.open(dsn, timeout + 1) as connection:
+            said = ask(connection, Layout.of(dsn), commands, timeout=timeout, destination=[node])
     except (DialError, ReplyError) as error:
-        return Verdict(ok=False, reason=f"{dsn}: {error}")
+        return False, f"{dsn}: {error}"
     if not said.to("ping"):
-        return Verdict(ok=False, reason=f"{node} did not answer in {timeout:g} s (a busy solo worker does not either)")
+        return False, f"{node} did not answer in {timeout:g} s (a busy solo worker does not either)"
     queues = [queue["name"] for _, body in said.to("active_queues") for queue in body or ()]
     if question != "live" and not queues:
-        return Verdict(ok=False, reason=f"{node} answers but consumes no queue")
-    return Verdict(ok=True, reason=f"{node} answered{_consuming(queues)}")
+        return False, f"{node} answers but consumes no queue"
+    return True, f"{node} answered{_consuming(queues)}"
 
 
 def _consuming(queues: list[str]) -> str:
