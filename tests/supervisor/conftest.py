@@ -68,6 +68,12 @@ class Driven:
                 pytest.fail(f"{text!r} never shown: {self.terminal[-2000:]}")
             threading.Event().wait(0.02)
 
+    def wait_for_file(self, name, timeout=20.0):
+        deadline = time.monotonic() + timeout
+        while not (self.folder / name).exists():
+            assert time.monotonic() < deadline, f"{name} never written"
+            threading.Event().wait(0.02)
+
     def changes(self, name):
         return [event for event in self.events if event.get("name") == name]
 

@@ -26,11 +26,18 @@ def main():
     sys.exit(code)
 
 
-def service(folder, *, code, marker=None, **more):
+def service(folder, *, code, marker=None, heartbeat=None, **more):
     more["needs"] = tuple(more.get("needs", ()))
     ready = (lambda: Readiness((folder / marker).exists(), f"waits for {marker}")) if marker else None
+    if heartbeat:
+        more |= {"alive": lambda: fresh(folder / heartbeat), "alive_every": 0.2, "misses": 3}
     argv = (sys.executable, "-u", "-c", code)
     return Service(argv=argv, directory=folder, environment=dict(os.environ), ready=ready, **more)
+
+
+def fresh(file):
+    """Alive when the file was touched within the last second."""
+    return Readiness(file.exists() and time.time() - file.stat().st_mtime < 1.0, "unresponsive")
 
 
 def tell(event):

@@ -141,3 +141,14 @@ def test_a_password_reaches_neither_terminal_nor_log(drive, tmp_path):
     assert "one | redis://:***@h/0" in driven.terminal
     assert (tmp_path / "one.log").read_text() == "redis://:***@h/0\n"
     assert (tmp_path / "one.log").stat().st_mode & 0o777 == 0o600
+
+
+def test_s13_a_frozen_child_is_found_unresponsive_and_replaced(drive):
+    beating = "import pathlib, time\nwhile True:\n    pathlib.Path('beat').touch()\n    time.sleep(0.05)"
+    driven = drive({"name": "one", "code": beating, "heartbeat": "beat"}, **FAST)
+    first = driven.phase("one", "ready")
+    driven.wait_for_file("beat")
+    psutil.Process(first["pid"]).suspend()
+    driven.wait_for(lambda event: "unresponsive" in event.get("detail", ""))
+    second = driven.wait_for(lambda event: event.get("phase") == "ready" and event["pid"] != first["pid"])
+    assert second["starts"] == 2

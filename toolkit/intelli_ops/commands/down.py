@@ -41,12 +41,13 @@ def down(
 def _stop(state: State, timeout: float) -> int | None:
     """Stop one system; None when there was nothing to stop."""
     record = state.read(bring_up.RECORD)
-    supervisor = find(record.get("supervisor", {}))
+    who = record.get("supervisor", {})
+    supervisor = find(who)
     if supervisor is None:
         return _sweep(state)
     say(f"stopping pid {supervisor.pid}")
     supervisor.terminate()
-    if not wait_gone(supervisor, timeout):
+    if not wait_gone(who, timeout):
         say(f"still stopping after {timeout:g} s; again, with less patience: intelli-ops down")
         return exits.COULD_NOT_TELL
     say("stopped")

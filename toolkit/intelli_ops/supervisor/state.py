@@ -7,6 +7,7 @@ import json
 import os
 import stat
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -129,17 +130,11 @@ def find(recorded: Mapping[str, Any]) -> Any | None:
     return process if same else None
 
 
-def wait_gone(process: Any, timeout: float) -> bool:
-    """Whether `process` (from `find`) ended within `timeout` seconds."""
-    import psutil
-
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        try:
-            process.wait(timeout=max(0.0, deadline - time.monotonic()))
-        except psutil.TimeoutExpired:
+def wait_gone(recorded: Mapping[str, Any], timeout: float) -> bool:
+    """Whether the recorded process ended within `timeout` seconds; one that its parent has not reaped yet has ended."""
+    deadline, pause = time.monotonic() + timeout, threading.Event()
+    while find(recorded):
+        if time.monotonic() >= deadline:
             return False
-        except psutil.Error:
-            return True
-        return True
-    return False
+        pause.wait(0.05)
+    return True
