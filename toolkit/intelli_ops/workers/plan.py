@@ -6,23 +6,27 @@ import os
 import shlex
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
-from intelli_checks.dsn import Dsn
 from intelli_checks.fleet import Fleet, FleetError, Pool, WorkerProfile, choose_pool, declared
 from intelli_checks.probes import survey as surveys
 from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.survey import Survey
 from intelli_checks.target import Place, Target
-from intelli_ops.supervisor.child import Service
+from intelli_ops.supervisor.child import Drain, Readiness, Service
 from intelli_ops.supervisor.nodes import Node
 from intelli_ops.system import celery_command
 
 _DEAF = frozenset({"solo", "gevent", "eventlet"})
 """Pools that answer nothing while a task computes: silence says nothing about them."""
 _STOP_SECONDS = 30.0
+_SURVEY_SECONDS = 30.0
+EAGER = "EAGER mode is on: tasks run inside the web process and workers would wait for ever"
 
 
 class CannotPlan(Exception):
@@ -51,8 +55,8 @@ class Plan:
     pool: Pool
     python: str
     directory: Path
-    broker: Dsn | None
-    conf: Mapping[str, object]
+    facts: Future[Survey] = field(repr=False)
+    """What the project tells about its broker; may still be on its way."""
     wishes: Wishes
     environment: Mapping[str, str] = field(repr=False)
 
@@ -71,15 +75,15 @@ class Plan:
 
     def service(self, profile: WorkerProfile, instance: str) -> Service:
         """One worker as the supervisor runs it."""
-        node = self._node(profile, instance)
+        contact = Contact(self.facts, instance, profile.queues)
         return Service(
             instance,
             self.command(profile, instance),
             self.directory,
             self.environment,
-            ready=node.consumes if node else None,
-            drain=node.drain if node else None,
-            alive=node.answers if node and (profile.pool or self.pool.name) not in _DEAF else None,
+            ready=contact.consumes,
+            drain=contact.drain,
+            alive=contact.answers if (profile.pool or self.pool.name) not in _DEAF else None,
             patience=self.wishes.stop_timeout or (profile.time_limit or _STOP_SECONDS) + 5,
         )
 
@@ -87,29 +91,72 @@ class Plan:
         """The scheduler as the supervisor runs it."""
         return Service("beat", self.beat_command(schedule), self.directory, self.environment)
 
-    def _node(self, profile: WorkerProfile, instance: str) -> Node | None:
-        """How to talk to the worker; None where its broker is not Redis or it takes no remote control."""
-        if (
-            not self.broker
-            or self.broker.transport != "redis"
-            or self.conf.get("worker_enable_remote_control") is False
-        ):
+
+class Contact:
+    """How to talk to one worker, once the project has told where its broker is."""
+
+    def __init__(self, facts: Future[Survey], instance: str, queues: tuple[str, ...]) -> None:
+        self.facts, self.instance, self.queues = facts, instance, queues
+
+    @cached_property
+    def node(self) -> Node | None:
+        """None where the broker is not Redis or the worker takes no remote control."""
+        survey = self.facts.result(_SURVEY_SECONDS)
+        if survey.eager:
+            raise CannotPlan(EAGER)
+        broker = survey.broker
+        if broker is None or broker.transport != "redis" or survey.conf.get("worker_enable_remote_control") is False:
             return None
-        return Node(Layout.of(self.broker, self.conf), instance, profile.queues)
+        return Node(Layout.of(broker, survey.conf), self.instance, self.queues)
+
+    def consumes(self) -> Readiness:
+        if self.node is None:
+            return Readiness(ready=True, detail="runs; over this broker nobody can ask whether it consumes")
+        return self.node.consumes()
+
+    def answers(self) -> Readiness:
+        return self.node.answers() if self.node else Readiness(ready=True)
+
+    def drain(self) -> Drain:
+        return self.node.drain() if self.node else Drain(known=False)
 
 
 def make(target: Target, wishes: Wishes, platform: str = sys.platform) -> Plan:
-    """Plan the workers of `target`; raises CannotPlan, FleetError, Skip or Unavailable."""
+    """Plan the workers of `target`; raises CannotPlan, FleetError, Skip or Unavailable.
+
+    Where the configuration names the application and its workers, nobody waits for the project to tell the same: it is
+    asked meanwhile, for the broker through which the workers say that they consume.
+    """
     place = _place(target)
-    survey = next(iter(surveys.gather(target, max(target.timeout, 30.0)).values()))
+    facts = _ask(target)
+    if target.workers and target.app:
+        survey = Survey(place.name, settings_module=target.settings, celery_app=target.app)
+        return _plan(target, survey, facts, wishes, platform)
+    survey = facts.result()
     if survey.celery_app is None and not target.app:
         raise CannotPlan("no Celery app found in this project: name it with --app MODULE[:ATTRIBUTE]")
     if survey.eager:
-        raise CannotPlan("EAGER mode is on: tasks run inside the web process and workers would wait for ever")
-    return _plan(target, place, survey, wishes, platform)
+        raise CannotPlan(EAGER)
+    return _plan(target, survey, facts, wishes, platform)
 
 
-def _plan(target: Target, place: Place, survey: Survey, wishes: Wishes, platform: str) -> Plan:
+def _ask(target: Target) -> Future[Survey]:
+    """The project's own word, sooner or later."""
+    facts: Future[Survey] = Future()
+
+    def run() -> None:
+        try:
+            told = next(iter(surveys.gather(target, max(target.timeout, _SURVEY_SECONDS)).values()))
+            facts.set_result(replace(told, broker=target.broker or told.broker))
+        except BaseException as error:  # noqa: BLE001 - carried to whoever asks
+            facts.set_exception(error)
+
+    threading.Thread(target=run, name="survey", daemon=True).start()
+    return facts
+
+
+def _plan(target: Target, survey: Survey, facts: Future[Survey], wishes: Wishes, platform: str) -> Plan:
+    place = _place(target)
     app = str(target.app or survey.celery_app)
     default = str(survey.conf.get("task_default_queue") or "celery")
     fleet = declared(app, survey.queues, target.workers, default_queue=default)
@@ -128,8 +175,7 @@ def _plan(target: Target, place: Place, survey: Survey, wishes: Wishes, platform
     if target.broker:
         environment["CELERY_BROKER_URL"] = target.broker.raw
     directory = place.directory or target.directory
-    broker = target.broker or survey.broker
-    return Plan(fleet, pool, place.argv[0], directory, broker, survey.conf, wishes, environment)
+    return Plan(fleet, pool, place.argv[0], directory, facts, wishes, environment)
 
 
 def _place(target: Target) -> Place:
@@ -142,6 +188,8 @@ def _place(target: Target) -> Place:
 
 
 def _pool(python: str, survey: Survey, asked: str | None, platform: str) -> Pool:
+    if asked is None and not survey.conf and platform != "win32":
+        return Pool("prefork", "the default, unless worker_pool in the project's settings says otherwise")
     declared_pool = survey.conf.get("worker_pool")
     if (
         asked is None
