@@ -18,7 +18,7 @@ IDLE_IN = frozenset({"", "do_epoll_wait", "ep_poll"})
 """Where the kernel holds the main process of a worker that waits for work."""
 
 
-@check("celery.workers", needs=["redis.broker"], timeout=8.0)
+@check("celery.workers", stage=Stage.LIVE, needs=["redis.broker"], timeout=8.0)
 def workers(ctx: Context) -> Iterator[Finding]:
     """A worker takes tasks from this broker.
 
@@ -236,7 +236,7 @@ def pool_of(process: Process, ctx: Context) -> str:
     return "prefork" if process.children else configured or "prefork"
 
 
-@check("celery.nodenames", needs=["celery.workers"], stage=Stage.READY)
+@check("celery.nodenames", needs=["celery.workers"])
 def nodenames(ctx: Context) -> Iterator[Finding]:
     """Every worker has a name of its own.
 
