@@ -15,10 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from intelli_checks.dsn import Dsn
-from intelli_checks.target import Place
 
 if TYPE_CHECKING:
     import ssl
+
+    from intelli_checks.target import Place
 
 Step: TypeAlias = Literal["resolve", "connect", "tls", "silent", "closed", "protocol", "auth", "select"]
 Argument: TypeAlias = "str | bytes | int | float"
@@ -265,7 +266,7 @@ def _resolve(host: str, port: int, deadline: float) -> list[tuple[int, object]]:
 
     def look_up() -> None:
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = socket.getaddrinfo(_ascii(host), port, type=socket.SOCK_STREAM)
             answer.extend((family, address) for family, _, _, _, address in found)
         except (OSError, UnicodeError) as error:
             failure.append(_words(error))
@@ -302,6 +303,11 @@ def _encrypt(sock: socket.socket, dsn: Dsn, options: Mapping[str, str], deadline
         raise DialError("tls", "no TLS answer before the deadline") from error
     except OSError as error:
         raise DialError("tls", _words(error)) from error
+
+
+def _ascii(host: str) -> str | bytes:
+    """As bytes where that says the same: for text, `getaddrinfo` loads the IDNA tables, 5 ms of a probe."""
+    return host.encode() if host.isascii() else host
 
 
 def _words(error: Exception) -> str:
