@@ -14,7 +14,7 @@ nox.options.error_on_external_run = True
 nox.options.sessions = ["lint", "types", "imports", "unit", "docs", "backend", "integration", "coverage", "e2e", "demo"]
 
 # Branches counted, in percent. They go up with the truth and never down.
-UNIT_COVERAGE = 40  # tests/unit and tests/contract alone
+UNIT_COVERAGE = 55  # tests/unit and tests/contract alone
 ALL_COVERAGE = 60  # together with the tests that start things
 PACKAGES = ["toolkit", "checks", "fixtures"]
 
@@ -32,7 +32,11 @@ FOLDERS = {
 
 
 def install(session: nox.Session, *requirements: str) -> None:
-    """Install with every version pinned by constraints.txt."""
+    """Install with every version pinned by constraints.txt, bytecode included.
+
+    Without it every child process compiles what it imports: Celery was measured to start four times as slowly.
+    """
+    session.env.update(UV_COMPILE_BYTECODE="1", PYTHONDONTWRITEBYTECODE="")
     session.install("-c", "constraints.txt", *requirements)
 
 
