@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from intelli_checks.probes.absence import Absence
     from intelli_checks.probes.beat import BeatFacts
     from intelli_checks.probes.canary import Canary
+    from intelli_checks.probes.channels import Exchange
+    from intelli_checks.probes.channels_state import LayerState
     from intelli_checks.probes.host_facts import HostFacts
     from intelli_checks.probes.keyspace import Keyspace
     from intelli_checks.probes.layout import Layout
@@ -291,3 +293,19 @@ class Context:
         from intelli_checks.probes import beat
 
         return beat.gather(self.fleet, self.target.directory, self.project)
+
+    @fact
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """What processes hear of each other through the project's channel layers."""
+        from intelli_checks.probes import channels
+
+        return channels.gather(self.target, self.budget(14.0))
+
+    @fact
+    def layer_states(self) -> tuple[LayerState, ...]:
+        """Groups, members and backlog of every Redis of the channel layers."""
+        from intelli_checks.probes import channels_state
+
+        return tuple(
+            state for endpoint in self.channels_endpoints for state in channels_state.gather(endpoint, self.budget(2.0))
+        )

@@ -31,6 +31,7 @@ BUILTIN = (
     "intelli_checks.families.celery_beat",
     "intelli_checks.families.host",
     "intelli_checks.families.channels_settings",
+    "intelli_checks.families.channels",
     "intelli_checks.families.declared_routing",
     "intelli_checks.families.declared_delivery",
     "intelli_checks.families.declared_results",

@@ -27,7 +27,10 @@ MAX_ANSWER = 32 * 1024 * 1024
 """Bytes: a project with 10,000 tasks tells about 4 MB."""
 MAX_STDERR = 64 * 1024
 INSIDE = Path(values.__file__).parent
-MODULES = ("values", "detect", "sources", "names", "celery_side", "django_side", "channels_side", "usage", "main")
+MODULES = (
+    "values", "detect", "sources", "names", "celery_side", "django_side", "channels_side", "layer_side", "usage",
+    "main",
+)  # fmt: skip
 """In import order: each imports only those before it at its top level."""
 
 

@@ -26,6 +26,7 @@ _DOING = {
     "django": "reading the Django settings",
     "layers": "importing the channel layer",
     "asgi": "importing the ASGI application",
+    "exchange": "talking through the channel layer",
     "usage": "reading the project's source",
     "system checks": "running Django's system checks",
     "migrations": "looking for unapplied migrations",
@@ -33,8 +34,8 @@ _DOING = {
 }
 
 
-def ask_all(target: Target, purpose: str, timeout: float) -> Iterator[tuple[Place, Answer]]:
-    """Hold the interview at every place at once; answers come in the order of the places."""
+def ask_all(target: Target, purpose: str, timeout: float, **more: object) -> Iterator[tuple[Place, Answer]]:
+    """Hold the interview at every place at once; answers come in the order of the places. `more` is asked as well."""
     if not target.places:
         raise Skip("no project here: only what URLs can tell is checked")
     limit = timeout - min(0.5, 0.1 * timeout)  # the answer must be judged before the run's own deadline
@@ -42,7 +43,7 @@ def ask_all(target: Target, purpose: str, timeout: float) -> Iterator[tuple[Plac
 
     def ask(place: Place) -> None:
         try:
-            outcomes[place.name] = interview.ask(place, _request(target, place, purpose), limit)
+            outcomes[place.name] = interview.ask(place, {**_request(target, place, purpose), **more}, limit)
         except OSError as error:
             outcomes[place.name] = error
 
@@ -65,6 +66,7 @@ def _request(target: Target, place: Place, purpose: str) -> dict[str, Any]:
 
     return {
         "purpose": purpose,
+        "place": place.name,
         "settings": known("settings", target.settings),
         "app": known("app", target.app),
         "detect": place.remote or not (target.settings or target.app),

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable
 
-from . import celery_side, channels_side, detect, django_side, usage, values
+from . import celery_side, channels_side, detect, django_side, layer_side, usage, values
 
 DISTRIBUTIONS = (
     "celery", "kombu", "billiard", "redis", "django", "channels", "channels-redis", "daphne", "uvicorn", "gunicorn",
@@ -69,6 +69,8 @@ def _stages(purpose: str) -> list[tuple[str, Any]]:
     opening: list[tuple[str, Any]] = [("interpreter", _interpreter), ("project", _project)]
     if purpose == "audit":
         return [*opening, ("settings", django_side.setup), *django_side.AUDIT]
+    if purpose == "exchange":
+        return [*opening, ("settings", django_side.setup), ("exchange", layer_side.exchange)]
     return [
         *opening,
         ("settings", django_side.setup),

@@ -1,0 +1,35 @@
+import os
+from urllib.parse import parse_qs
+
+from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.security.websocket import OriginValidator
+from django.core.asgi import get_asgi_application
+from django.urls import path
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "relay.settings")
+http = get_asgi_application()
+
+from django.conf import settings
+
+from orders.consumers import OrderConsumer
+
+
+class TokenAuthMiddleware:
+    """`?token=` of the URL becomes scope["customer"]."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    async def __call__(self, scope, receive, send):
+        token = parse_qs(scope["query_string"].decode()).get("token", [""])[0]
+        if settings.FAULT != "no_auth":
+            scope = {**scope, "customer": "ada" if token == "sesame" else None}
+        return await self.inner(scope, receive, send)
+
+
+inner = URLRouter([path("<int:number>/live", OrderConsumer.as_asgi())])
+routes = URLRouter([path("live/", URLRouter([path("orders/", inner)]))])
+websocket = TokenAuthMiddleware(routes)
+if settings.FAULT != "any_origin":
+    websocket = OriginValidator(websocket, ["http://127.0.0.1", "http://localhost"])
+application = ProtocolTypeRouter({"http": http, "websocket": websocket})
