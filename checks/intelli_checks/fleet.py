@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from intelli_checks.probes.survey import QueueDecl
+from intelli_checks.probes.queues import expected
+from intelli_checks.probes.survey import QueueDecl, Survey
 
 POOLS = ("prefork", "solo", "threads", "gevent", "eventlet")
 _KEYS = frozenset({"queues", "concurrency", "prefetch", "pool", "time_limit", "options"})
@@ -143,6 +144,18 @@ def declared(
         return Fleet(app, tuple(_from_table(name, table) for name, table in configured.items()))
     profiles = tuple(_from_queue(queue) for queue in queues)
     return Fleet(app, profiles or (WorkerProfile(_slug(default_queue), (default_queue,)),))
+
+
+def of_project(app: str, survey: Survey, configured: Mapping[str, Mapping[str, object]] | None = None) -> Fleet:
+    """The fleet that leaves no queue of the project without a worker: those it declares and those it routes tasks to.
+
+    A queue that only a route names exists as soon as something is sent there (`task_create_missing_queues`), and nobody
+    but a worker started for it consumes it.
+    """
+    default = str(survey.conf.get("task_default_queue") or "celery")
+    queues = survey.queues or (QueueDecl(default),)
+    routed = sorted(expected(survey) - {queue.name for queue in queues})
+    return declared(app, (*queues, *map(QueueDecl, routed)), configured, default_queue=default)
 
 
 def _from_queue(queue: QueueDecl) -> WorkerProfile:

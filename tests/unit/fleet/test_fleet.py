@@ -2,8 +2,8 @@
 
 import pytest
 
-from intelli_checks.fleet import Fleet, FleetError, WorkerProfile, choose_pool, declared
-from intelli_checks.probes.survey import QueueDecl
+from intelli_checks.fleet import Fleet, FleetError, WorkerProfile, choose_pool, declared, of_project
+from intelli_checks.probes.survey import QueueDecl, Survey, TaskDecl
 
 POLICY = (
     QueueDecl("ingestion_io", policy={"concurrency": 4, "prefetch": 4, "acks_late": False, "time_limit": 60}),
@@ -103,3 +103,11 @@ def test_a_queue_name_becomes_a_node_name_celery_can_parse():
 def test_each_changes_every_profile_and_nothing_else():
     fleet = Fleet("app", (WorkerProfile("a", ("a",)), WorkerProfile("b", ("b",), 2)))
     assert [p.concurrency for p in fleet.each(concurrency=3).profiles] == [3, 3]
+
+
+def test_a_queue_that_only_a_route_names_gets_a_worker_too() -> None:
+    tasks = (TaskDecl("shop.mail", queue="mail"), TaskDecl("shop.plain", queue="celery"), TaskDecl("celery.chord"))
+    assert of_project("shop", Survey("here", tasks=tasks)).queues == ("celery", "mail")
+    declared_too = Survey("here", queues=(QueueDecl("mail"), QueueDecl("reports")), tasks=tasks)
+    assert of_project("shop", declared_too).queues == ("mail", "reports", "celery")
+    assert of_project("shop", Survey("here", conf={"task_default_queue": "main"})).queues == ("main",)

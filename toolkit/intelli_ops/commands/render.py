@@ -64,15 +64,14 @@ def render(
 
 def fleet_of(target: Target) -> Fleet:
     """The declared workers; raises UsageError where the project cannot be asked or contradicts itself."""
-    from intelli_checks.fleet import FleetError, declared
+    from intelli_checks.fleet import FleetError, of_project
     from intelli_checks.model import Skip, Unavailable
     from intelli_checks.probes import survey
 
     try:
         seen = next(iter(survey.gather(target, target.timeout).values()))
         app = target.app or (seen.celery_app or "").partition(":")[0]
-        default = str(seen.conf.get("task_default_queue") or "celery")
-        return declared(app, seen.queues, target.workers, default_queue=default)
+        return of_project(app, seen, target.workers)
     except (Skip, Unavailable, FleetError) as error:
         raise UsageError(str(error)) from error
 

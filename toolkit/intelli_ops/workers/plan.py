@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from intelli_checks.fleet import Fleet, FleetError, Pool, WorkerProfile, choose_pool, declared
+from intelli_checks.fleet import Fleet, FleetError, Pool, WorkerProfile, choose_pool, of_project
 from intelli_checks.probes import survey as surveys
 from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.survey import Survey
@@ -158,8 +158,7 @@ def _ask(target: Target) -> Future[Survey]:
 def _plan(target: Target, survey: Survey, facts: Future[Survey], wishes: Wishes, platform: str) -> Plan:
     place = _place(target)
     app = str(target.app or survey.celery_app)
-    default = str(survey.conf.get("task_default_queue") or "celery")
-    fleet = declared(app, survey.queues, target.workers, default_queue=default)
+    fleet = of_project(app, survey, target.workers)
     if wishes.queues:
         fleet = fleet.only(wishes.queues)
     if wishes.single:
