@@ -81,11 +81,17 @@ class Skip(Exception):
 
 
 class Unavailable(Exception):
-    """Raised by a probe whose target did not answer; what each driver calls that stays inside the probe."""
+    """Raised by a probe whose target did not answer; what each driver calls that stays inside the probe.
 
-    def __init__(self, message: str, *, hint: str, subject: str = "", **facts: object) -> None:
+    `cause` names a check that says the same better: where it failed in the same run, this is skipped because of it.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str, subject: str = "", cause: str | None = None, **facts: object
+    ) -> None:
         super().__init__(message)
         self.hint = hint
+        self.cause = cause
         self.subject = subject
         self.facts = facts
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, InvalidStateError
 from datetime import UTC, datetime
 
@@ -65,7 +65,7 @@ def _start(checks: Iterable[Check], ctx: Context) -> list[_Task]:
     for check in checks:
         needs = [tasks[need] for need in check.needs if need in tasks]
         after = [tasks[other] for other in check.after if other in tasks]
-        tasks[check.id] = _Task(check, ctx, needs, after)
+        tasks[check.id] = _Task(check, ctx, needs, after, tasks)
     for task in tasks.values():
         task.start()
     return list(tasks.values())
@@ -78,9 +78,11 @@ class _Task(threading.Thread):
     long after the deadline was reported.
     """
 
-    def __init__(self, check: Check, ctx: Context, needs: list[_Task], after: list[_Task]) -> None:
+    def __init__(
+        self, check: Check, ctx: Context, needs: list[_Task], after: list[_Task], others: Mapping[str, _Task]
+    ) -> None:
         super().__init__(name=check.id, daemon=True)
-        self.check, self.ctx, self.needs, self.after = check, ctx, needs, after
+        self.check, self.ctx, self.needs, self.after, self.others = check, ctx, needs, after, others
         self.found: list[Finding] = []
         self.verdict: Future[Result] = Future()
         self.began: Future[float] = Future()
@@ -96,8 +98,7 @@ class _Task(threading.Thread):
         except Skip as reason:
             self.settle(Outcome.SKIPPED, str(reason), because=reason.because)
         except Unavailable as outage:
-            self.found.append(outage.as_finding())
-            self.judge()
+            self.fail(outage)
         except BaseException as error:  # noqa: BLE001 - a check that breaks, even by sys.exit, must not stop the others
             self.settle(Outcome.ERRORED, f"{type(error).__name__}: {error}")
         else:
@@ -133,6 +134,16 @@ class _Task(threading.Thread):
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.began.result() if self.began.done() else 0.0
+
+    def fail(self, outage: Unavailable) -> None:
+        """An outage is this check's failure, unless a check declared before it has named its cause."""
+        cause = self.others.get(outage.cause or "")
+        if cause and cause.result().blocks:
+            why = cause.result().because or cause.check.id
+            self.settle(Outcome.SKIPPED, f"because of {why}", because=why)
+        else:
+            self.found.append(outage.as_finding())
+            self.judge()
 
     def judge(self) -> None:
         self.conclude(Result.judged(self.check, tuple(self.found), self.seconds))

@@ -48,3 +48,9 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     yield found
     if case.crew is not Crew.STANDING:
         found.redis.flush()  # the standing worker would lose its bindings
+
+
+@pytest.fixture
+def record() -> Callable[..., None]:
+    """Remember a verdict for the table."""
+    return lambda case, verdict: None

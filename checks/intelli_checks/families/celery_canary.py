@@ -15,7 +15,7 @@ SKEW = 30.0
 """Seconds two clocks may differ: beyond, tasks with `expires` are dropped unseen."""
 
 
-@check("celery.canary", needs=["celery.workers", "celery.pool", "celery.consuming"], timeout=8.0)
+@check("celery.canary", needs=["celery.workers", "celery.pool", "celery.consuming", "redis.results"], timeout=8.0)
 def canary(ctx: Context) -> Iterator[Finding]:
     """A task sent to each consumed queue is executed.
 
@@ -63,7 +63,7 @@ def _word(bird: Canary) -> str:
     return f"executed in {1000 * bird.seconds:.0f} ms"
 
 
-@check("celery.clock", needs=["celery.workers", "celery.pool", "celery.consuming"], timeout=8.0)
+@check("celery.clock", needs=["celery.workers", "celery.pool", "celery.consuming", "redis.results"], timeout=8.0)
 def clock(ctx: Context) -> Iterator[Finding]:
     """The workers' clocks agree with Redis's.
 

@@ -17,7 +17,7 @@ MANY = 10
 """Results that never expire before anybody is told."""
 
 
-@check("celery.results", needs=["celery.workers", "celery.canary"], timeout=8.0)
+@check("celery.results", needs=["celery.workers", "celery.canary", "redis.results"], timeout=8.0)
 def results(ctx: Context) -> Iterator[Finding]:
     """Results are written where the project reads them.
 
@@ -69,7 +69,7 @@ def _ignored(ctx: Context, names: tuple[str, ...]) -> bool:
     return here or any(node.conf.get("task_ignore_result") for node in ctx.fleet.nodes if node.name in names)
 
 
-@check("celery.expiry", needs=["celery.workers"])
+@check("celery.expiry", needs=["celery.workers", "redis.results"])
 def expiry(ctx: Context) -> Iterator[Finding]:
     """Stored results expire.
 
@@ -89,7 +89,7 @@ def expiry(ctx: Context) -> Iterator[Finding]:
         )
 
 
-@check("celery.json", needs=["celery.workers"])
+@check("celery.json", needs=["celery.workers", "redis.results"])
 def json_results(ctx: Context) -> Iterator[Finding]:
     """Stored results are JSON that everybody can read.
 
@@ -108,7 +108,7 @@ def json_results(ctx: Context) -> Iterator[Finding]:
         )
 
 
-@check("celery.lost", needs=["celery.workers"], timeout=8.0)
+@check("celery.lost", needs=["celery.workers", "redis.results"], timeout=8.0)
 def lost(ctx: Context) -> Iterator[Finding]:
     """Every task that says STARTED is running somewhere.
 
@@ -130,7 +130,7 @@ def lost(ctx: Context) -> Iterator[Finding]:
         )
 
 
-@check("celery.chords", needs=["celery.queues"], timeout=8.0)
+@check("celery.chords", needs=["celery.queues", "redis.results"], timeout=8.0)
 def chords(ctx: Context) -> Iterator[Finding]:
     """Every chord that waits has tasks that are still to finish.
 

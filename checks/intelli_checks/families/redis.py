@@ -83,6 +83,8 @@ def _kinds(findings: list[Finding]) -> frozenset[str]:
 def _findings(ctx: Context, role: str) -> list[Finding]:
     found: list[Finding] = []
     for answer in answers(ctx, role):
+        if isinstance(answer, Unavailable) and answer.cause:
+            raise answer
         found += [answer.as_finding()] if isinstance(answer, Unavailable) else list(usable(answer))
     return found
 

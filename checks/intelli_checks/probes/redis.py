@@ -113,6 +113,10 @@ def gather(endpoint: Endpoint, timeout: float) -> RedisFacts:
         raise redis_outage.explain(DialError("protocol", str(error)), _place(endpoint, deadline)) from error
 
 
+_LAST_WORD = 0.25
+"""Seconds for a probe that has used up its time to say what it found; without, all there is to tell is "no answer"."""
+
+
 def gather_all(endpoints: Sequence[Endpoint], timeout: float) -> tuple[RedisFacts | Unavailable, ...]:
     """`gather` for each endpoint at the same time; an outage takes the place of the facts."""
     found: list[RedisFacts | Unavailable] = [
@@ -129,8 +133,9 @@ def gather_all(endpoints: Sequence[Endpoint], timeout: float) -> tuple[RedisFact
     threads = [threading.Thread(target=ask, args=pair, daemon=True) for pair in enumerate(endpoints)]
     for thread in threads:
         thread.start()
+    ends = time.monotonic() + timeout + _LAST_WORD
     for thread in threads:
-        thread.join(timeout)
+        thread.join(max(0.0, ends - time.monotonic()))
     return tuple(found)
 
 

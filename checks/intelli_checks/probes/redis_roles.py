@@ -92,6 +92,7 @@ def _fell_back(dsn: Dsn) -> Unavailable:
         f"the effective broker is {dsn}: Celery's fallback for an empty broker URL or one without a scheme",
         hint="set CELERY_BROKER_URL=redis://HOST:6379/0 where this process starts, scheme included",
         subject="broker",
+        cause="celery.broker_url",
         kind="amqp-fallback",
     )
 
