@@ -67,7 +67,24 @@ def _unconsumed(ctx: Context, name: str) -> Finding:
         return warn(
             message, hint=f"whose messages are these? redis-cli LINDEX {safe(name)} -1", subject=subject, **facts
         )
+    if prefix := _foreign_prefix(ctx, name):
+        other = safe(name.removeprefix(prefix))
+        return fail(
+            f"{message}; {other} is consumed without the prefix {safe(prefix)}: a sender has another global_keyprefix",
+            hint="set the same global_keyprefix in CELERY_BROKER_TRANSPORT_OPTIONS of senders and workers",
+            subject=subject,
+            prefix=prefix,
+            **facts,
+        )
     return fail(message, hint=start_command(ctx, [name]), subject=subject, **facts)
+
+
+def _foreign_prefix(ctx: Context, name: str) -> str:
+    """What stands before the name of a consumed queue, when nobody declares the longer name."""
+    if name in declared(ctx.project):
+        return ""
+    prefixes = (name.removesuffix(queue) for queue in ctx.fleet.queues if name.endswith(queue))
+    return next((prefix for prefix in prefixes if prefix in ctx.keyspace.prefixes - {""}), "")
 
 
 def _ours(ctx: Context, queue: Queue) -> bool:

@@ -29,13 +29,18 @@ def default_app(survey: Survey) -> Iterator[Finding]:
     Example: `config/__init__.py` is empty although `config/celery.py` exists.
     """
     if survey.extra.get("exposed") is False and survey.extra.get("shared_tasks"):
-        module = str(survey.extra.get("module") or survey.celery_app).partition(":")[0]
+        named, _, attribute = str(survey.celery_app or "").partition(":")
+        module = str(survey.extra.get("module") or named)
         package, _, name = module.rpartition(".")
+        settings_package = str(survey.settings_module or "").rpartition(".")[0]
+        beside = bool(package) and f"{settings_package}.".startswith(f"{package}.")
+        package = package if beside else settings_package.partition(".")[0] or package
         file = f"{package.replace('.', '/')}/__init__.py" if package else "the settings' package"
+        source = f".{name}" if beside else module
         yield fail(
             f"django.setup() does not load {module}: @shared_task in {listed(survey.extra['shared_tasks'])} "
             "uses Celery's default app and its broker amqp://guest@localhost:5672",
-            hint=f"write into {file}: from .{name or 'celery'} import app as celery_app",
+            hint=f"write into {file}: from {source} import {attribute or 'app'} as celery_app",
             module=module,
         )
 

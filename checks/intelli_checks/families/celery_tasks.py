@@ -179,7 +179,7 @@ def stale(ctx: Context) -> Iterator[Finding]:
             )
 
 
-@check("celery.settings", needs=["celery.workers"])
+@check("celery.settings", needs=["celery.workers", "celery.serializers"])
 def settings(ctx: Context) -> Iterator[Finding]:
     """The workers run with the project's settings.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from intelli_checks.context import Context
+from intelli_checks.families.places import overriding
 from intelli_checks.families.wording import count, listed, start_command
-from intelli_checks.model import Finding, Stage, fail, info, warn
+from intelli_checks.model import Finding, Severity, Stage, Unavailable, fail, info, warn
 from intelli_checks.probes.absence import Elsewhere
 from intelli_checks.probes.processes import Process
 from intelli_checks.registry import check
@@ -38,7 +39,15 @@ def workers(ctx: Context) -> Iterator[Finding]:
     elif fleet.opaque:
         yield info("workers answer, in a serializer other than JSON, which is not read: it may be pickle")
     else:
-        yield from _nobody(ctx)
+        yield from _explained(ctx, tuple(_nobody(ctx)))
+
+
+def _explained(ctx: Context, found: tuple[Finding, ...]) -> Iterator[Finding]:
+    """`found`; where a variable leads the project to another broker, that is why nobody is there."""
+    worst = next((finding for finding in found if finding.severity is Severity.ERROR), None)
+    if worst and ctx.project and overriding(ctx.project):
+        raise Unavailable(worst.message, hint=worst.hint, subject=worst.subject, cause="celery.environment")
+    yield from found
 
 
 def _nobody(ctx: Context) -> Iterator[Finding]:

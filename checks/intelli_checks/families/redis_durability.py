@@ -6,11 +6,15 @@ from collections.abc import Iterator
 
 from intelli_checks.context import Context
 from intelli_checks.families.redis_seen import Server, servers
-from intelli_checks.model import Finding, Stage, fail, info, warn
+from intelli_checks.model import Finding, Skip, Stage, Unavailable, fail, info, warn
 from intelli_checks.registry import check
 
 _YOUNG = 600
 """Seconds after a start during which its consequences are what one is looking for."""
+
+
+_STARTED_TOGETHER = 5
+"""Seconds by which a worker may be older than a Redis that was started at the same time."""
 
 
 @check("redis.persistence", stage=Stage.READY, needs=["redis.broker"])
@@ -40,6 +44,8 @@ def restart(ctx: Context) -> Iterator[Finding]:
     for server in servers(ctx):
         yield from _young(server)
         yield from _flushed(server)
+        if server.is_broker and server.facts.persistent is False and (server.facts.uptime or _YOUNG) < _YOUNG:
+            yield from _under_workers(ctx, server)
 
 
 @check("redis.replication", stage=Stage.READY, needs=["redis.broker"])
@@ -95,6 +101,24 @@ def _young(server: Server) -> Iterator[Finding]:
     if server.is_broker and uptime < _YOUNG and server.facts.persistent is False:
         since += ", without persistence: what was queued before is gone"
     yield info(since, subject=server.subject, uptime_seconds=uptime, run_id=server.facts.info.get("run_id", ""))
+
+
+def _under_workers(ctx: Context, server: Server) -> Iterator[Finding]:
+    """A worker older than its broker saw it restart: what was queued and running then was lost."""
+    uptime = server.facts.uptime or 0
+    try:
+        older = [node.name for node in ctx.fleet.nodes if node.uptime and node.uptime > uptime + _STARTED_TOGETHER]
+    except (Skip, Unavailable):  # then the check of the workers tells
+        return
+    if older:
+        yield warn(
+            f"Redis restarted {_ago(uptime)} under {len(older)} running workers, without persistence: "
+            "what was queued or running then is lost",
+            hint=f"send unfinished jobs again; {server.facts.cli} CONFIG SET appendonly yes",
+            subject=server.subject,
+            uptime_seconds=uptime,
+            workers=older[:10],
+        )
 
 
 def _flushed(server: Server) -> Iterator[Finding]:
