@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from intelli_checks import Finding, Stage, check, fail, info, warn
@@ -21,7 +22,8 @@ def routes(survey: Survey) -> Iterator[Finding]:
     """
     for task in survey.tasks:
         if task.route_error and "QueueNotFound" in task.route_error:
-            yield fail(task.route_error, hint=f"add it to {setting(survey, 'task_queues')}", subject=task.name)
+            hint = f"correct the route, or add it to {setting(survey, 'task_queues')}{_meant(survey, task.route_error)}"
+            yield fail(task.route_error, hint=hint, subject=task.name)
     if "task_queues" not in survey.conf_changed:
         return
     declared = {queue.name for queue in survey.queues}
@@ -34,6 +36,12 @@ def routes(survey: Survey) -> Iterator[Finding]:
         message = f"{listed(tasks)} goes to a queue that task_queues does not declare{meant}"
         hint = f"correct the route, or declare {queue} in {setting(survey, 'task_queues')} and start a worker for it"
         yield (fail if meant else warn)(message, hint=hint, subject=f"queue {queue}", tasks=tasks)
+
+
+def _meant(survey: Survey, error: str) -> str:
+    """The declared queue that the missing one named in Celery's error resembles."""
+    missing = next(iter(re.findall(r"'([^']+)'", error)), "")
+    return close_to(missing, [queue.name for queue in survey.queues])
 
 
 @check("celery.routed_names", stage=Stage.STATIC, needs=["celery.app"])

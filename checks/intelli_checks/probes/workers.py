@@ -212,7 +212,8 @@ def _nodes(said: pidbox.Round, every: str = "stats") -> Iterable[Node]:
 
 def accepted_content(fleet: WorkerFleet, queue: str, project: Survey | None) -> frozenset[str]:
     """Content types the consumers of `queue` accept; Celery's default is JSON alone."""
-    told = [node.conf["accept_content"] for node in fleet.consumers(queue) if "accept_content" in node.conf]
+    # A worker tells what differs from Celery's defaults: silence of one that told anything means the default.
+    told = [node.conf.get("accept_content") or ["json"] for node in fleet.consumers(queue) if node.conf]
     if not told and project:
         told = [project.conf.get("accept_content") or ["json"]]
     names = {str(name) for entry in told or [["json"]] if isinstance(entry, (list, tuple)) for name in entry}
