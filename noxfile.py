@@ -157,3 +157,11 @@ def survival(session: nox.Session) -> None:
 def windows(session: nox.Session) -> None:
     """The PowerShell launchers, run by a real PowerShell."""
     pytest(session)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The figures of docs/benchmarks.md, as tables to paste; on a quiet machine (not part of a plain `nox`)."""
+    install(session, "-e", ".[test]")
+    for name in session.posargs or ("probe", "check", "workers", "jobs"):
+        session.run("python", f"benchmarks/{name}.py")
