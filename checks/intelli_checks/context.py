@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from intelli_checks.probes.canary import Canary
     from intelli_checks.probes.channels import Exchange
     from intelli_checks.probes.channels_state import LayerState
+    from intelli_checks.probes.flow import Flow
     from intelli_checks.probes.host_facts import HostFacts
     from intelli_checks.probes.keyspace import Keyspace
     from intelli_checks.probes.layout import Layout
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from intelli_checks.probes.results import ResultSample, ResultStore
     from intelli_checks.probes.survey import Audit, Survey
     from intelli_checks.probes.watch import Watch
+    from intelli_checks.probes.websocket import Attempt
+    from intelli_checks.probes.websocket_events import Emission
+    from intelli_checks.probes.websocket_server import Handshakes, Server
     from intelli_checks.probes.workers import WorkerFleet
 
 T = TypeVar("T")
@@ -309,3 +313,40 @@ class Context:
         return tuple(
             state for endpoint in self.channels_endpoints for state in channels_state.gather(endpoint, self.budget(2.0))
         )
+
+    @fact
+    def web_server(self) -> Server:
+        """The web server, as one GET sees it; raises Skip where nobody said where it is."""
+        from intelli_checks.probes import websocket_server
+
+        return websocket_server.look(self.target, self.budget(4.0))
+
+    @fact
+    def handshakes(self) -> Handshakes:
+        """What the server makes of WebSocket handshakes with its own, a foreign and no origin."""
+        from intelli_checks.probes import websocket_server
+
+        return websocket_server.shake(self, self.budget(5.0))
+
+    @fact
+    def emission(self) -> Emission:
+        """Which group an open socket joins, and whether a message into the layer is read."""
+        from intelli_checks.probes import websocket_events
+
+        return websocket_events.gather(self, self.budget(12.0))
+
+    @fact
+    def idle_socket(self) -> Attempt:
+        """A socket that was left alone for seven seconds."""
+        from intelli_checks.probes import websocket, websocket_server
+
+        shaken, where = self.handshakes, websocket_server.url(self.target, self.handshakes.route.path)
+        headers = websocket_server.headers(self.target)
+        return websocket.attempt(where, shaken.own.origin, self.budget(12.0), headers=headers, hold=websocket.IDLE)
+
+    @fact
+    def flow(self) -> Flow:
+        """What became of real jobs; raises Skip where no `[flow]` describes one."""
+        from intelli_checks.probes import flow
+
+        return flow.gather(self, self.budget(115.0))

@@ -107,7 +107,7 @@ def _look(connection: Connection, endpoint: Endpoint, database: int) -> LayerSta
     now = _now(connection)
     groups = [key for key in keys if GROUP in key and OWN not in key]
     queues = [key for key in keys if SPECIFIC in key and key.endswith("!")]
-    listed = clients.listing(connection) or None
+    listed = clients.listing(connection)
     mine = [client for client in listed or () if client.database == database and client.command == "bzpopmin"]
     return LayerState(
         endpoint.dsn.address,

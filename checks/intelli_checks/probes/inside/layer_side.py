@@ -34,6 +34,18 @@ def exchange(interview: Any) -> Iterator[tuple[str, Any]]:
     yield "exchange", told + (_read(pipe) if pipe is not None else [])
 
 
+def publish(interview: Any) -> Iterator[tuple[str, Any]]:
+    """Send one message to one channel, as a task of the project would."""
+    request = interview.request
+
+    async def send() -> None:
+        layer = importlib.import_module("channels.layers").channel_layers[request["alias"]]
+        await asyncio.wait_for(layer.send(request["channel"], request["message"]), 3.0)
+
+    asyncio.new_event_loop().run_until_complete(send())
+    yield "published", True
+
+
 def second(request: dict[str, Any]) -> str:
     return f"{request['place']}, {SECOND}"
 

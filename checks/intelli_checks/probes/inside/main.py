@@ -69,6 +69,8 @@ def _stages(purpose: str) -> list[tuple[str, Any]]:
     opening: list[tuple[str, Any]] = [("interpreter", _interpreter), ("project", _project)]
     if purpose == "audit":
         return [*opening, ("settings", django_side.setup), *django_side.AUDIT]
+    if purpose == "publish":
+        return [*opening, ("settings", django_side.setup), ("publish", layer_side.publish)]
     if purpose == "exchange":
         return [*opening, ("settings", django_side.setup), ("exchange", layer_side.exchange)]
     return [

@@ -31,5 +31,5 @@ inner = URLRouter([path("<int:number>/live", OrderConsumer.as_asgi())])
 routes = URLRouter([path("live/", URLRouter([path("orders/", inner)]))])
 websocket = TokenAuthMiddleware(routes)
 if settings.FAULT != "any_origin":
-    websocket = OriginValidator(websocket, ["http://127.0.0.1", "http://localhost"])
+    websocket = OriginValidator(websocket, ["127.0.0.1", "localhost"])
 application = ProtocolTypeRouter({"http": http, "websocket": websocket})

@@ -1,0 +1,205 @@
+"""Does a browser get its WebSocket, and does nobody else?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from intelli_checks import Finding, Skip, Stage, check, fail, info, warn
+from intelli_checks.context import Context
+from intelli_checks.families.declared import close_to, listed
+from intelli_checks.families.websocket_words import LOOK, closed, plain_http
+from intelli_checks.probes.websocket import Attempt
+from intelli_checks.probes.websocket_route import find, regex
+from intelli_checks.probes.websocket_server import Handshakes, declared
+
+
+@check("websocket.server", stage=Stage.LIVE, timeout=6.0)
+def server(ctx: Context) -> Iterator[Finding]:
+    """The web server answers HTTP.
+
+    One GET of its front page; any status proves that it lives. Without an address nothing of this family runs.
+    Cause of failure: not started, another port, a TLS certificate, a process that hangs.
+    Fix: start it, or name it with --web. Example: `intelli-ops check websocket --web http://127.0.0.1:8000`.
+    """
+    found = ctx.web_server
+    told = f"{found.name or 'a web server'} answers {found.status}"
+    if found.status == 400 and "host" in found.gist.lower():
+        host = urlsplit(found.base).hostname
+        yield warn(f"{told}: {host} is not in ALLOWED_HOSTS", hint=f'ALLOWED_HOSTS = [..., "{host}"]')
+    elif found.status in {502, 503, 504}:
+        yield fail(f"{told}: the proxy reaches no server behind it", hint="start the ASGI server behind the proxy")
+    else:
+        yield info(told, subject=found.base)
+
+
+@check("websocket.path", stage=Stage.STATIC, needs=["channels.asgi", "channels.routes"])
+def path(ctx: Context) -> Iterator[Finding]:
+    """The WebSocket path leads to a consumer.
+
+    A path no route takes ends with 500 (ValueError "No route found"), not 404; a missing slash at the end is enough.
+    Compares the path named by --websocket or the configuration with the routes the project declares.
+    Fix: the path, or the route. Example: /ws/jobs/1 where the route is ws/jobs/<int:pk>/.
+    """
+    given, survey = ctx.target.websocket, declared(ctx)
+    if not given:
+        raise Skip("no path was named (--websocket): the first declared route is tried")
+    if survey is None or not survey.websocket_routes:
+        raise Skip("the project declares no WebSocket routes to compare with")
+    if find(urlsplit(given).path, survey.websocket_routes) is None:
+        known = [str(route["path"]) for route in survey.websocket_routes]
+        wanted = urlsplit(given).path
+        other = f"{wanted}/" if not wanted.endswith("/") else wanted.rstrip("/")
+        slash = any(regex(pattern).match(other.lstrip("/")) for pattern in known)
+        yield fail(
+            f"no route takes {wanted}{f': write {other}' if slash else close_to(wanted.lstrip('/'), known)}",
+            hint=f"use a path of {listed(known)}, or add the route",
+            subject=wanted,
+        )
+
+
+@check(
+    "websocket.handshake",
+    timeout=10.0,
+    needs=["websocket.server", "websocket.path", "channels.asgi", "channels.user", "redis.channels"],
+)
+def handshake(ctx: Context) -> Iterator[Finding]:
+    """The server opens a WebSocket for its own pages.
+
+    Cause: a WSGI server, a proxy that drops the Upgrade header, a consumer that raises in connect (500), an origin or
+    a login that is refused (403), a consumer that dies after it accepted (1011); told apart by what the server
+    answered and what the project declares. A refusal where a login is needed is no fault.
+    Fix: as the message says. Example: `intelli-ops check websocket --web http://127.0.0.1:8000 --websocket /ws/7/`.
+    """
+    found = ctx.handshakes
+    own, subject = found.own, f"{found.route.name} from {found.own.origin}"
+    if own.accepted:
+        yield from _opened(found, subject)
+    elif own.status is None:
+        yield fail(f"{_STEPS.get(own.step, own.step)}: {own.detail}", hint=_step_hint(own), subject=subject)
+    elif own.status == 403:
+        yield from _refused(found, subject)
+    elif own.status >= 500:
+        yield from _raised(found, subject)
+    elif own.status in {301, 302, 307, 308}:
+        where = own.headers.get("location", "?")
+        yield fail(f"redirected to {where}", hint="use that URL; wss:// where pages are https://", subject=subject)
+    elif own.status in {401, 407, 429}:
+        yield info(f"refused with {own.status}: credentials are wanted ([flow] headers in intelli-ops.toml)")
+    else:
+        message, hint = plain_http(own)
+        yield fail(message, hint=hint, subject=subject, status=own.status, server=own.server)
+
+
+_STEPS = {
+    "silent": "the connection is accepted and the handshake never answered",
+    "closed": "the connection was closed without an answer to the handshake",
+    "protocol": "the answer to the handshake is not WebSocket",
+    "tls": "TLS",
+    "refused": "nobody listens",
+    "resolve": "no such host",
+}
+
+
+def _step_hint(own: Attempt) -> str:
+    if own.step == "tls":
+        return "ws:// for a server without TLS, wss:// for one with; openssl s_client -connect HOST:PORT"
+    return f"{LOOK}; something between that is no web server?"
+
+
+def _opened(found: Handshakes, subject: str) -> Iterator[Finding]:
+    own = found.own
+    if own.close_code is None:
+        yield info(f"open after {own.seconds * 1000:.0f} ms", subject=subject)
+        if own.pong_ms is None:
+            yield warn(
+                "a ping was not answered within a second", hint="the server's event loop is blocked", subject=subject
+            )
+    elif own.close_code in {1006, 1011}:
+        yield fail(
+            f"accepted, and closed again after {own.lived:.1f} s with {closed(own)}: {_who(found)} raised an exception",
+            hint=LOOK,
+            subject=subject,
+            code=own.close_code,
+        )
+    else:
+        yield info(f"accepted, then closed by the application: {closed(own)}", subject=subject)
+
+
+def _who(found: Handshakes) -> str:
+    return found.route.consumer or "the consumer"
+
+
+def _refused(found: Handshakes, subject: str) -> Iterator[Finding]:
+    """403: an origin validator, or a consumer that closes before it accepts."""
+    own = found.own
+    if found.foreign.accepted or found.absent.accepted:
+        yield fail("the origin of the system's own pages is refused, another is not", hint=_ORIGIN, subject=subject)
+    elif found.chosen and found.allowed and not _allowed(own.origin or "", found.allowed):
+        yield fail(
+            f"the origin is refused (403): its host is not in ALLOWED_HOSTS ({listed(found.allowed)})",
+            hint=_ORIGIN,
+            subject=subject,
+        )
+    elif found.route.made_up or found.route.authenticated:
+        why = "nothing exists under a made-up id" if found.route.made_up else "it wants a login"
+        yield info(f"refused before it was accepted (403), perhaps because {why}; name a path that exists: --websocket")
+    elif found.route.pattern and found.route.origin_checked is False:
+        yield warn(f"{_who(found)} refuses the handshake (403)", hint=f"does it want a login? {LOOK}", subject=subject)
+    else:
+        yield warn(
+            "refused (403): the origin, or a login", hint=f"origin = in intelli-ops.toml; {LOOK}", subject=subject
+        )
+
+
+_ORIGIN = "add the host to ALLOWED_HOSTS (AllowedHostsOriginValidator) or to OriginValidator's list, then restart"
+
+
+def _allowed(origin: str, allowed: tuple[str, ...]) -> bool:
+    host = urlsplit(origin).hostname or ""
+    return any(one in {"*", host} or (one.startswith(".") and f".{host}".endswith(one)) for one in allowed)
+
+
+def _raised(found: Handshakes, subject: str) -> Iterator[Finding]:
+    status = found.own.status
+    if status in {502, 503, 504}:
+        yield fail(f"{status}: the proxy reaches no server behind it", hint="start the ASGI server", subject=subject)
+    elif found.route.pattern:
+        before = f" (or {listed(found.route.middleware)})" if found.route.middleware else ""
+        yield fail(
+            f"{status}: {_who(found)}{before} raised an exception before the socket was accepted",
+            hint=f"{LOOK}: 'Exception inside application'",
+            subject=subject,
+        )
+    else:
+        yield fail(
+            f"{status}: the ASGI application raised an exception: no route for this path, or a consumer that fails",
+            hint=f"{LOOK}: 'No route found' or 'Exception inside application'",
+            subject=subject,
+        )
+
+
+@check("websocket.origin", timeout=10.0, needs=["websocket.handshake"])
+def origin(ctx: Context) -> Iterator[Finding]:
+    """A page of another site gets no WebSocket.
+
+    Browsers send a visitor's cookies with handshakes to any site; a server that does not look at the Origin lets every
+    page read and do what the visitor may (cross-site WebSocket hijacking). Tried with an origin nobody serves.
+    A handshake without Origin is no browser's; refusing it is right and accepting it no fault.
+    Fix: AllowedHostsOriginValidator around the routes, and no "*" in ALLOWED_HOSTS.
+    """
+    found = ctx.handshakes
+    if not found.own.accepted:
+        raise Skip("the handshake was refused for the system's own origin too: nothing to compare with")
+    if not found.foreign.accepted:
+        yield info(f"{found.foreign.origin} is refused ({found.foreign.status or found.foreign.step})")
+        return
+    hint = "AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(...)))" + (
+        ', and hosts instead of "*" in ALLOWED_HOSTS' if "*" in found.allowed else ""
+    )
+    cookies = any("Session" in name or "Cookie" in name or name == "AuthMiddleware" for name in found.route.middleware)
+    message = f"a page of {found.foreign.origin} may open {found.route.name}"
+    if cookies and not found.route.origin_checked:
+        yield fail(f"{message} with the visitor's cookies: cross-site WebSocket hijacking", hint=hint)
+    else:
+        yield warn(f"{message}: nobody checks the Origin", hint=hint)

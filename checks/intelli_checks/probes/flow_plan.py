@@ -1,0 +1,144 @@
+"""What `[flow]` of the configuration says about one real job: how to ask for it and where to see what becomes of it."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from intelli_checks.model import Skip, Unavailable
+from intelli_checks.target import Target
+
+EXAMPLE = (
+    'in intelli-ops.toml: [flow] path = "/api/jobs/", json = {tag = "{tag}"}, id = "id", '
+    'status_path = "/api/jobs/{id}/", status = "status", succeeded = ["done"]'
+)
+SAMPLE = "sample.png"
+"""A file of this name that does not exist is our own small picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One job, described. Paths and values may contain `{id}` and `{tag}`; pointers are dotted, `*` is every item."""
+
+    path: str
+    id: str
+    status_path: str
+    method: str = "POST"
+    accepted: tuple[int, ...] = (200, 201, 202)
+    json: Any = None
+    form: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Form field -> file, relative to the project."""
+    status: str = "status"
+    waiting: tuple[str, ...] = ("new", "queued", "pending", "created", "accepted", "waiting", "scheduled")
+    """States in which no worker has touched the job."""
+    succeeded: tuple[str, ...] = ("succeeded", "success", "done", "finished", "completed")
+    failed: tuple[str, ...] = ("failed", "failure", "error", "cancelled", "canceled")
+    error: str = ""
+    """Pointer to why it failed."""
+    artifact: str = ""
+    """Pointer to the URLs of what the job made, or a path with `{id}`."""
+    websocket: str = ""
+    event_name: str = ""
+    """Pointer to a frame's name."""
+    terminal: tuple[str, ...] = ()
+    """Names (or values) of the frames that end the job."""
+    queue: str = ""
+    """Pointer to a task's queue in a frame."""
+    task: str = ""
+    started: tuple[str, ...] = ()
+    ended: tuple[str, ...] = ()
+    cleanup: Mapping[str, str] = field(default_factory=dict)
+    """method, path, and `when`: `always` or `unfinished`."""
+    timeout: float = 20.0
+    repeat: int = 1
+
+
+def read(target: Target) -> Plan:
+    """The plan of `target`; raises Skip where there is none, Unavailable where it cannot be meant."""
+    given = dict(target.flow)
+    if not given.get("path"):
+        raise Skip(f"nobody said what a job is: {EXAMPLE}")
+    known = set(Plan.__dataclass_fields__)
+    if unknown := sorted(given.keys() - known - {"headers", "event"}):
+        raise _wrong(f"[flow] has no {unknown[0]}", f"[flow] knows {', '.join(sorted(known))}, headers, event")
+    if missing := [name for name in ("id", "status_path") if not given.get(name)]:
+        raise _wrong(f"[flow] does not say {missing[0]}", EXAMPLE)
+    values = {name: _frozen(value) for name, value in given.items() if name in known}
+    return Plan(**values)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _wrong(message: str, hint: str) -> Unavailable:
+    return Unavailable(message, hint=hint, subject="intelli-ops.toml", kind="configuration")
+
+
+def select(document: Any, pointer: str) -> list[Any]:
+    """Everything `pointer` leads to in `document`; empty when it leads nowhere."""
+    found = [document]
+    for name in pointer.split("."):
+        found = [inner for one in found for inner in _inner(one, name)]
+    return found
+
+
+def _inner(value: Any, name: str) -> Sequence[Any]:
+    if name == "*":
+        return list(value.values()) if isinstance(value, Mapping) else value if isinstance(value, list) else []
+    if isinstance(value, Mapping):
+        return [value[name]] if name in value else []
+    if isinstance(value, list) and name.isdigit() and int(name) < len(value):
+        return [value[int(name)]]
+    return []
+
+
+def fill(value: Any, **known: str) -> Any:
+    """`value` with `{id}` and `{tag}` replaced, however deep."""
+    if isinstance(value, str):
+        for name, text in known.items():
+            value = value.replace(f"{{{name}}}", text)
+        return value
+    if isinstance(value, Mapping):
+        return {name: fill(item, **known) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [fill(item, **known) for item in value]
+    return value
+
+
+def body(plan: Plan, target: Target, tag: str) -> dict[str, Any]:
+    """The request's body as urllib3 takes it: JSON, or a form with files."""
+    if plan.json is not None:
+        return {"json": fill(plan.json, tag=tag)}
+    if not plan.form and not plan.files:
+        return {}
+    fields: list[tuple[str, Any]] = []
+    for name, value in fill(plan.form, tag=tag).items():
+        fields += [(name, str(item)) for item in (value if isinstance(value, list) else [value])]
+    fields += [(name, (Path(file).name, _content(target, file))) for name, file in plan.files.items()]
+    return {"fields": fields}
+
+
+def _content(target: Target, file: str) -> bytes:
+    path = target.directory / file
+    if path.is_file():
+        return path.read_bytes()
+    if Path(file).name == SAMPLE:
+        return picture()
+    raise _wrong(f"[flow] files: there is no {path}", f"name a file that is there, or {SAMPLE} for a small picture")
+
+
+def picture(size: int = 32) -> bytes:
+    """A valid PNG: a grey ramp (ISO/IEC 15948)."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + bytes((x * 8 + y) % 256 for x in range(size)) for y in range(size))
+    header = struct.pack(">IIBBBBB", size, size, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")

@@ -1,0 +1,112 @@
+"""One HTTP request, ended by a total deadline, its outcome in words."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from intelli_checks.model import Unavailable
+from intelli_checks.text import safe
+
+MAX_BODY = 4 * 1024 * 1024
+"""Bytes read of an answer; of an artifact the beginning is enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server said."""
+
+    method: str
+    url: str
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Names in lower case."""
+    body: bytes = b""
+    seconds: float = 0.0
+
+    @property
+    def server(self) -> str:
+        """What it calls itself."""
+        return safe(self.headers.get("server", ""))[:80]
+
+    @property
+    def gist(self) -> str:
+        """The beginning of the body on one line."""
+        return safe(" ".join(self.body[:2000].decode("utf-8", "replace").split()))[:200]
+
+    def json(self) -> Any:
+        """The body as JSON; None when it is none."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+
+def call(method: str, url: str, timeout: float, **options: Any) -> Answer:
+    """Ask once, follow no redirect; raises Unavailable, its `kind` one of refused, resolve, tls, silent, broken.
+
+    Runs on a thread of its own: no timeout of an HTTP client covers name lookup and an answer that drips.
+    """
+    told: Future[Answer] = Future()
+
+    def ask() -> None:
+        try:
+            told.set_result(_ask(method, url, timeout, options))
+        except BaseException as error:  # noqa: BLE001 - whoever waits must get it
+            told.set_exception(error)
+
+    threading.Thread(target=ask, name=f"{method} {safe(url)}", daemon=True).start()
+    try:
+        return told.result(timeout)
+    except TimeoutError:
+        raise _unavailable("silent", f"no complete answer within {timeout:.1f} s", url) from None
+
+
+def _ask(method: str, url: str, timeout: float, options: Mapping[str, Any]) -> Answer:
+    import urllib3
+    from urllib3 import exceptions
+
+    started = time.monotonic()
+    limits = urllib3.Timeout(total=timeout)
+    try:
+        with urllib3.PoolManager(retries=False, timeout=limits) as pool:
+            response = pool.request(method, url, redirect=False, preload_content=False, **options)
+            body = response.read(MAX_BODY, decode_content=True)
+            response.close()
+    except exceptions.NameResolutionError as error:
+        raise _unavailable("resolve", f"no such host: {_cause(error)}", url) from error
+    except exceptions.NewConnectionError as error:
+        raise _unavailable("refused", f"nobody listens: {_cause(error)}", url) from error
+    except exceptions.SSLError as error:
+        raise _unavailable("tls", f"TLS: {_cause(error)}", url) from error
+    except exceptions.TimeoutError as error:
+        raise _unavailable("silent", f"no answer within {timeout:.1f} s", url) from error
+    except exceptions.HTTPError as error:
+        raise _unavailable("broken", f"broke off: {_cause(error)}", url) from error
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Answer(method, safe(url), response.status, headers, body, time.monotonic() - started)
+
+
+def _cause(error: BaseException) -> str:
+    """The operating system's or OpenSSL's own word, at the bottom of the chain."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
+    return safe(getattr(error, "strerror", None) or error)[:200]
+
+
+_HINTS = {
+    "refused": "start the web server there, or say where it is: --web http://HOST:PORT",
+    "resolve": "correct the host: --web http://HOST:PORT",
+    "tls": "openssl s_client -connect HOST:PORT   # certificate, its chain and its names",
+    "silent": "the server is overloaded or stuck: look at its log, restart it",
+    "broken": "is this an HTTP server? --web http://HOST:PORT",
+}
+
+
+def _unavailable(kind: str, message: str, url: str) -> Unavailable:
+    return Unavailable(f"{safe(url)}: {message}", hint=_HINTS[kind], subject=safe(url), kind=kind)

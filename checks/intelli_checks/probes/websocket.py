@@ -1,0 +1,166 @@
+"""WebSocket handshakes as a browser makes them, each bounded by a total deadline."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from intelli_checks.text import safe
+
+FOREIGN = "https://intelli-ops.invalid"
+"""An origin no system serves (RFC 2606)."""
+HOLD = 1.3
+"""Seconds an accepted socket is watched: Daphne looks once a second whether the application has died."""
+IDLE = 7.0
+"""Seconds of silence: redis-py 8 gives up reading after 5, and closing takes a moment."""
+MAX_FRAME = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What became of one handshake, and of the socket after it."""
+
+    url: str
+    origin: str | None = None
+    status: int | None = None
+    """HTTP status of the answer; 101 when the socket was opened; None when there was none."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Of the answer, names in lower case."""
+    body: str = ""
+    """The beginning of a refusal's body, on one line."""
+    step: str = ""
+    """Where it broke without an answer: refused, resolve, tls, silent, closed, protocol."""
+    detail: str = ""
+    close_code: int | None = None
+    """The code the server closed with while we watched; 1006 for a connection that just ended."""
+    close_reason: str = ""
+    pong_ms: float | None = None
+    seconds: float = 0.0
+    """Until the handshake was answered."""
+    lived: float = 0.0
+    """Seconds the socket stayed open while we watched."""
+
+    @property
+    def accepted(self) -> bool:
+        return self.status == 101
+
+    @property
+    def server(self) -> str:
+        """What the server calls itself."""
+        return safe(self.headers.get("server", ""))[:80]
+
+
+def attempt(
+    url: str, origin: str | None, timeout: float, *, headers: Mapping[str, str] | None = None, hold: float = 0.0
+) -> Attempt:
+    """Open `url`, ping, watch it for `hold` seconds, close; back within `timeout` seconds, whatever the peer does."""
+    told: Future[Attempt] = Future()
+    started = time.monotonic()
+
+    def run() -> None:
+        try:
+            told.set_result(_attempt(url, origin, timeout, headers or {}, hold))
+        except BaseException as error:  # noqa: BLE001 - whoever waits must get it
+            told.set_result(_broken(url, origin, error, started))
+
+    threading.Thread(target=run, name=f"handshake {safe(url)}", daemon=True).start()
+    try:
+        return told.result(timeout + 0.2)
+    except TimeoutError:
+        detail = f"no answer within {timeout:.1f} s"
+        return Attempt(safe(url), origin, step="silent", detail=detail, seconds=time.monotonic() - started)
+
+
+def connect(url: str, origin: str | None, timeout: float, headers: Mapping[str, str] | None = None) -> Any:
+    """An open `websockets` connection; raises what that library raises."""
+    from websockets.sync import client
+
+    return client.connect(
+        url,
+        origin=origin,  # type: ignore[arg-type] # a NewType of str
+        additional_headers=dict(headers or {}),
+        open_timeout=timeout,
+        close_timeout=0.5,
+        ping_interval=None,
+        max_size=MAX_FRAME,
+        max_queue=None,  # with a limit, closing waits for frames that nobody reads
+        proxy=None,
+    )
+
+
+def _attempt(url: str, origin: str | None, timeout: float, headers: Mapping[str, str], hold: float) -> Attempt:
+    from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+    started = time.monotonic()
+    deadline = started + timeout
+    try:
+        socket = connect(url, origin, timeout, headers)
+    except InvalidStatus as refusal:
+        answer = refusal.response
+        return Attempt(
+            safe(url),
+            origin,
+            answer.status_code,
+            {name.lower(): value for name, value in answer.headers.raw_items()},
+            safe(" ".join((answer.body or b"")[:2000].decode("utf-8", "replace").split()))[:200],
+            seconds=time.monotonic() - started,
+        )
+    opened = time.monotonic()
+    answered = {name.lower(): value for name, value in socket.response.headers.raw_items()}
+    pong, code, reason = None, None, ""
+    with socket:
+        try:
+            pong = _ping(socket, min(1.0, max(0.1, deadline - time.monotonic())))
+            _watch(socket, min(opened + hold, deadline - 0.1))
+        except ConnectionClosed as closed:
+            code = closed.rcvd.code if closed.rcvd else (closed.sent.code if closed.sent else 1006)
+            reason = safe(closed.rcvd.reason if closed.rcvd else "")[:200]
+        lived = time.monotonic() - opened
+    return Attempt(
+        safe(url), origin, 101, answered, "", "", "", code, reason, pong, round(opened - started, 3), round(lived, 2)
+    )
+
+
+def _ping(socket: Any, seconds: float) -> float | None:
+    """Milliseconds until the pong; None when none came in time."""
+    sent = time.monotonic()
+    answered = socket.ping()
+    return round((time.monotonic() - sent) * 1000, 1) if answered.wait(seconds) else None
+
+
+def _watch(socket: Any, until: float) -> None:
+    """Read and forget until then; raises ConnectionClosed when the server closes."""
+    while (left := until - time.monotonic()) > 0:
+        try:
+            socket.recv(timeout=left)
+        except TimeoutError:
+            return
+
+
+def _broken(url: str, origin: str | None, error: BaseException, started: float) -> Attempt:
+    """What broke before any answer."""
+    import socket
+    import ssl
+
+    from websockets.exceptions import InvalidHandshake, InvalidMessage
+
+    cause = error.__cause__ or error
+    step = "protocol"
+    if isinstance(error, TimeoutError):
+        step = "silent"
+    elif isinstance(error, ssl.SSLError):
+        step = "tls"
+    elif isinstance(error, socket.gaierror):
+        step = "resolve"
+    elif isinstance(error, ConnectionRefusedError):
+        step = "refused"
+    elif isinstance(error, OSError) or (isinstance(error, InvalidMessage) and isinstance(cause, EOFError)):
+        step = "closed"
+    elif isinstance(error, InvalidHandshake):
+        step = "protocol"
+    detail = safe(getattr(cause, "strerror", None) or cause or type(error).__name__)[:200]
+    return Attempt(safe(url), origin, step=step, detail=detail, seconds=time.monotonic() - started)

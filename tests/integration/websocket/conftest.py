@@ -1,0 +1,98 @@
+"""The relay project served live, with one thing broken, and the checks pointed at it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.channels.harness import RELAY, check, context, place
+
+from intelli_checks.model import Result
+from intelli_fixtures.processes import Child, free_port
+from intelli_fixtures.servers import Servers, accepts
+
+PATH = "/live/orders/1/live"
+TOKEN = "?token=sesame"
+
+
+class Relay:
+    """One project on one Redis: its environment, its servers, and what the checks say."""
+
+    def __init__(self, redis: Any, folder: Path) -> None:
+        self.redis, self.folder = redis, folder
+        self.servers = Servers(folder)
+        self.children: list[Child] = []
+
+    def env(self, fault: str = "", url: str | None = None, **layer: Any) -> dict[str, str]:
+        return {
+            "RELAY_DATA": str(self.folder),
+            "BROKER": self.redis.url(0),
+            "LAYER_URL": url or self.redis.url(1),
+            "LAYER": json.dumps(layer),
+            "FAULT": fault,
+            "DJANGO_SETTINGS_MODULE": "relay.settings",
+        }
+
+    def migrate(self) -> None:
+        manage = [sys.executable, "manage.py", "migrate", "-v0"]
+        subprocess.run(manage, cwd=RELAY, env={**os.environ, **self.env()}, check=True, timeout=60)
+
+    def serve(self, fault: str = "", server: Any = "daphne", **layer: Any) -> str:
+        env = self.env(fault, **layer)
+        return self.servers.start(RELAY, application="relay.asgi:application", server=server, env=env).url
+
+    def run(self, name: str, argv: list[str], port: int) -> str:
+        """Any other server that listens on `port`."""
+        child = Child(argv, log=self.folder / f"{name}.log", cwd=RELAY, env=self.env(), name=name)
+        self.children.append(child)
+        child.wait_until(lambda: accepts(port), 30, f"listening on {port}")
+        return f"http://127.0.0.1:{port}"
+
+    def nginx(self, upstream: str, extra: str) -> str:
+        """A real nginx in front of `upstream`."""
+        port, folder = free_port(), self.folder / "nginx"
+        folder.mkdir(exist_ok=True)
+        temporary = "".join(
+            f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        (folder / "nginx.conf").write_text(
+            f"daemon off; pid {folder}/pid; error_log stderr; events {{}}\n"
+            f"http {{ access_log off; {temporary}\n"
+            f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass {upstream}; {extra} }} }} }}\n"
+        )
+        return self.run("nginx", ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")], port)
+
+    def check(self, *ids: str, web: str, **target: Any) -> dict[str, Result]:
+        target = {"websocket": PATH + TOKEN, **target}
+        return check(context(place("here", **self.env()), web=web, **target), *ids)
+
+    def stop(self) -> None:
+        self.servers.stop()
+        for child in self.children:
+            child.kill()
+
+
+@pytest.fixture
+def relay(intelli_redis: Any, tmp_path: Path) -> Iterator[Relay]:
+    """The project with an empty Redis and a migrated database."""
+    intelli_redis.flush()
+    made = Relay(intelli_redis, tmp_path)
+    made.migrate()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def served(relay: Relay) -> Callable[..., dict[str, Result]]:
+    """Serve the project with one fault and ask what is wrong."""
+
+    def ask(*ids: str, flow: Any = None, **fault: Any) -> dict[str, Result]:
+        return relay.check(*ids, web=relay.serve(**fault), flow=flow or {})
+
+    return ask
