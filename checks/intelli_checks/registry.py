@@ -115,19 +115,21 @@ class Registry:
     ) -> list[Check]:
         """Checks up to `stage` (or exactly of `stages`) named by `patterns` (id or family), with all they need.
 
-        Raises UnknownCheck for a pattern that names nothing. A check named by its id is selected whatever its stage.
+        Raises UnknownCheck for a pattern that names nothing. A check named by its id is selected whatever its stage; a
+        family of deep checks only (`flow`) is meant when it is named.
         """
         allowed = frozenset(stages) if stages is not None else frozenset(s for s in Stage if s <= stage)
         wanted = tuple(patterns)
         for pattern in wanted:
             if not any(_matches(check, pattern) for check in self):
                 raise UnknownCheck(pattern)
-        chosen = {
-            check.id
-            for check in self
-            if check.id in wanted
-            or (check.stage in allowed and (not wanted or any(_matches(check, p) for p in wanted)))
-        }
+        reached = {check.id for check in self if check.stage in allowed}
+        named = {check.id for check in self if check.id in wanted}
+        for pattern in wanted:
+            family = [check for check in self if _matches(check, pattern)]
+            only_deep = Stage.READY in allowed and all(check.stage is Stage.DEEP for check in family)
+            named |= {check.id for check in family if only_deep or check.id in reached}
+        chosen = named if wanted else reached
         return [check for check in self if check.id in self._closure(chosen)]
 
     def _closure(self, chosen: set[str]) -> set[str]:

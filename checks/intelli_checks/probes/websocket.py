@@ -9,6 +9,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from intelli_checks.model import Unavailable
+from intelli_checks.probes import http
 from intelli_checks.text import safe
 
 FOREIGN = "https://intelli-ops.invalid"
@@ -93,7 +95,7 @@ def connect(url: str, origin: str | None, timeout: float, headers: Mapping[str, 
 
 
 def _attempt(url: str, origin: str | None, timeout: float, headers: Mapping[str, str], hold: float) -> Attempt:
-    from websockets.exceptions import ConnectionClosed, InvalidStatus
+    from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
     started = time.monotonic()
     deadline = started + timeout
@@ -109,6 +111,8 @@ def _attempt(url: str, origin: str | None, timeout: float, headers: Mapping[str,
             safe(" ".join((answer.body or b"")[:2000].decode("utf-8", "replace").split()))[:200],
             seconds=time.monotonic() - started,
         )
+    except InvalidMessage as error:
+        return _as_http(url, origin, headers, deadline - time.monotonic(), error)
     opened = time.monotonic()
     answered = {name.lower(): value for name, value in socket.response.headers.raw_items()}
     pong, code, reason = None, None, ""
@@ -123,6 +127,18 @@ def _attempt(url: str, origin: str | None, timeout: float, headers: Mapping[str,
     return Attempt(
         safe(url), origin, 101, answered, "", "", "", code, reason, pong, round(opened - started, 3), round(lived, 2)
     )
+
+
+def _as_http(url: str, origin: str | None, headers: Mapping[str, str], timeout: float, error: Exception) -> Attempt:
+    """The same request by an HTTP client, which understands the HTTP/1.0 that WSGI servers speak."""
+    asked = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", **headers}
+    asked["Sec-WebSocket-Key"] = "aW50ZWxsaS1vcHMtcHJvYg=="  # any sixteen bytes
+    asked.update({"Origin": origin} if origin else {})
+    try:
+        answer = http.call("GET", url.replace("ws", "http", 1), max(0.2, timeout), headers=asked)
+    except Unavailable:
+        raise error from None
+    return Attempt(safe(url), origin, answer.status, answer.headers, answer.gist, seconds=answer.seconds)
 
 
 def _ping(socket: Any, seconds: float) -> float | None:
