@@ -143,8 +143,8 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """Every known fault, injected into a live system (minutes; not part of a plain `nox`)."""
-    pytest(session, "--timeout=300")
+    """Every known fault, injected into a live system; writes docs/faults.md (minutes; not part of a plain `nox`)."""
+    pytest(session, "--timeout=300", "--faults-page=docs/faults.md")
 
 
 @nox.session
