@@ -38,7 +38,7 @@ class Fleet:
     @property
     def multi(self) -> list[str]:
         """What both `celery multi` commands must be told, with the values of the queue policy."""
-        place = [f"--pidfile={self.scratch}/%n.pid", f"--logfile={self.scratch}/%n%I.log"]
+        place = [f"--workdir={self.backend}", f"--pidfile={self.scratch}/%n.pid", f"--logfile={self.scratch}/%n%I.log"]
         queues = [word for queue in QUEUES for word in (f"-Q:{queue}", queue)]
         slots = ["-c:ingestion_io", "4", "-c:charts_cpu", "2", "-c:ai", "2"]
         return [*QUEUES, "-l", "info", *queues, *slots, *place]

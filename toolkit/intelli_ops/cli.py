@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from intelli_ops import exits
-from intelli_ops.usage import ClickException, no_such
+from intelli_ops.usage import ClickException, NoArgsIsHelpError, no_such
 
 if TYPE_CHECKING:
     from typer._click import Command, Context, HelpFormatter
@@ -191,7 +191,7 @@ def _usage(error: ClickException, args: list[str]) -> int:
     message = safe(error.format_message())
     ctx = getattr(error, "ctx", None)
     where = ctx.command_path if ctx else "intelli-ops"
-    if not message:  # a bare `intelli-ops` shows its help, which is all the answer it needs
+    if isinstance(error, NoArgsIsHelpError):  # a bare `intelli-ops` shows its help, which is all the answer it needs
         error.show()
     else:
         print(f"{where}: {message}\ntry: {where} --help", file=sys.stderr)  # noqa: T201

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-# Typer 0.28 carries its own copy of click and offers these two nowhere else.
-from typer._click.exceptions import ClickException, UsageError
+# Typer 0.28 carries its own copy of click and offers these nowhere else.
+from typer._click.exceptions import ClickException, NoArgsIsHelpError, UsageError
 
-__all__ = ["ClickException", "UsageError", "no_such"]
+__all__ = ["ClickException", "NoArgsIsHelpError", "UsageError", "no_such"]
 
 
 def no_such(kind: str, name: str, known: Iterable[str]) -> UsageError:
