@@ -6,9 +6,7 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,10 @@ from intelli_fixtures.processes import Child, until
 from intelli_fixtures.redis_servers import RedisServer
 from intelli_fixtures.servers import Servers
 from intelli_fixtures.workers import Workers
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from ai_endpoint import AiEndpoint, serving
 
 BACKEND = Path(__file__).parents[2] / "backend"
 LEASE_SECONDS, SWEEP_SECONDS = 3.0, 0.5
@@ -42,49 +44,6 @@ def profiles():
         WorkerProfile(policy["name"], (policy["name"],), policy["concurrency"], policy["prefetch"])
         for policy in queue_policies()
     )
-
-
-class AiEndpoint(ThreadingHTTPServer):
-    """Answers chat completions; while held it keeps the caller waiting, which is a task caught in the middle."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), self.Handler)
-        self.asked = threading.Semaphore(0)
-        self.open = threading.Event()
-        self.open.set()
-        self.requests = 0
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self):
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.server.requests += 1
-            self.server.asked.release()
-            self.server.open.wait(60)
-            choice = {"message": {"role": "assistant", "content": "A picture."}, "finish_reason": "stop"}
-            body = json.dumps({"model": "test-1", "choices": [choice]}).encode()
-            with contextlib.suppress(OSError):  # the caller was killed meanwhile
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-        def log_message(self, *args):
-            pass
-
-    @contextlib.contextmanager
-    def held(self):
-        self.open.clear()
-        while self.asked.acquire(blocking=False):
-            pass
-        try:
-            yield
-        finally:
-            self.open.set()
 
 
 @dataclass
@@ -134,13 +93,8 @@ class System:
 
 @pytest.fixture(scope="session")
 def ai_endpoint():
-    with AiEndpoint() as endpoint:
-        thread = threading.Thread(target=endpoint.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
+    with serving() as endpoint:
         yield endpoint
-        endpoint.open.set()
-        endpoint.shutdown()
-        thread.join(10)
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,12 @@
 """Who may do what: everybody sees their own jobs, nobody anybody else's."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import QuerySet
-from rest_framework.permissions import BasePermission
+from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
 from apps.jobs.models import Job
@@ -30,4 +31,16 @@ class MayUseJobs(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         """Whether the request may use the API at all."""
-        return may_use(request.user)
+        if not may_use(request.user):
+            return False
+        # A session needs its CSRF token and a token is no cookie. Who is nobody shows neither, so any page open in a
+        # developer's browser could submit to a server on this machine: browsers name that page's origin.
+        return bool(request.user.is_authenticated) or request.method in SAFE_METHODS or not _from_elsewhere(request)
+
+
+def _from_elsewhere(request: Request) -> bool:
+    """Whether a browser says that a page of another site sent this. Programs that are no browsers send no origin."""
+    origin = request.headers.get("Origin")
+    if origin is None or origin in settings.CSRF_TRUSTED_ORIGINS:
+        return False
+    return urlsplit(origin).netloc != request.get_host()

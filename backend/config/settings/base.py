@@ -172,6 +172,9 @@ REST_FRAMEWORK = {
         "submit": env.str("INTELLI_THROTTLE_SUBMIT", default="") or None,
         "read": env.str("INTELLI_THROTTLE_READ", default="") or None,
     },
+    # Throttles count by address. Without this number DRF believes whatever X-Forwarded-For a client makes up; with 0 it
+    # takes the address of the connection, with 1 the one the last proxy saw.
+    "NUM_PROXIES": env.int("INTELLI_NUM_PROXIES", default=0),
     "EXCEPTION_HANDLER": "apps.jobs.problems.handle",
 }
 SPECTACULAR_SETTINGS = {

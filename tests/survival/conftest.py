@@ -1,0 +1,113 @@
+"""A live copy of the whole system for each test, an AI endpoint that can be made to wait, and INV afterwards."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+TESTS = Path(__file__).resolve().parents[1]
+OVERLAY = Path(__file__).parent / "overlay"
+sys.path[:0] = [str(TESTS / "backend"), str(TESTS / "integration")]
+
+from ai_endpoint import serving  # noqa: E402  found through the path above
+from stack import BACKEND, Stack  # noqa: E402
+
+
+class Survivor(Stack):
+    """A stack whose `describe` tasks stop in the middle for as long as its endpoint is held."""
+
+    def __init__(self, *parts, endpoint):
+        super().__init__(*parts)
+        self.endpoint = endpoint
+        self.env |= {
+            "AI_BASE_URL": f"http://127.0.0.1:{endpoint.server_port}/v1",
+            "AI_MODEL": "test-1",
+            "INTELLI_LEASE_SECONDS": "3",
+            "PYTHONPATH": str(OVERLAY),
+        }
+
+    def drive(self, code):
+        """Run code against the stack's own database, in a process of its own."""
+        return self.manage("shell", "-v0", "-c", code)
+
+    def caught(self, image):
+        """Submit a job and return it once a worker is in the middle of its description."""
+        job = self.submit([image], ["describe"])
+        self.asked()
+        return job
+
+    def asked(self):
+        assert self.endpoint.asked.acquire(timeout=40), "the task never reached the endpoint"
+
+    def kill_holder(self, worker):
+        """SIGKILL the one pool process that is talking to the endpoint."""
+        port = self.endpoint.server_port
+        for pid in worker.pool_pids():
+            connections = psutil.Process(pid).net_connections("tcp")
+            if any(c.raddr and c.raddr.port == port and c.status == "ESTABLISHED" for c in connections):
+                os.kill(pid, signal.SIGKILL)
+                return
+        pytest.fail("no pool process talks to the endpoint")
+
+    def describing(self, job_id):
+        """The job's description task."""
+        (task,) = (task for task in self.job(job_id)["tasks"] if task["kind"] == "describe")
+        return task
+
+    def all_finished(self, timeout=90):
+        """Every submitted job, once it has ended."""
+        return [self.finished(job_id, timeout) for job_id in self.submitted]
+
+    def all_succeeded(self, timeout=90):
+        statuses = [job["status"] for job in self.all_finished(timeout)]
+        assert statuses == ["succeeded"] * len(self.submitted)
+
+
+@pytest.fixture(scope="session")
+def ai_endpoint():
+    with serving() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory) -> Path:
+    """Migrated once; every test starts from a copy."""
+    path = tmp_path_factory.mktemp("template") / "db.sqlite3"
+    settings = {"DJANGO_SETTINGS_MODULE": "config.settings.development", "DATABASE_URL": f"sqlite:///{path}"}
+    argv = [sys.executable, "manage.py", "migrate", "-v0"]
+    subprocess.run(argv, cwd=BACKEND, env={**os.environ, **settings}, check=True, timeout=120)
+    return path
+
+
+@pytest.fixture
+def redis_config():
+    """Directives of the test's own Redis; a test overrides this by parametrisation."""
+    return {}
+
+
+@pytest.fixture
+def parts(intelli_redis_server, redis_config, intelli_workers, intelli_server, intelli_websocket):
+    """What a stack is made of."""
+    return (intelli_redis_server(config=redis_config), intelli_workers, intelli_server, intelli_websocket)
+
+
+@pytest.fixture
+def stack(parts, tmp_path, ai_endpoint, empty_database) -> Iterator[Survivor]:
+    made = Survivor(*parts, tmp_path, endpoint=ai_endpoint)
+    shutil.copy(empty_database, made.database)
+    yield made
+    ai_endpoint.open.set()
+    made.assert_invariants()
+    made.http.clear()
+
+
+@pytest.fixture
+def image(intelli_images) -> Path:
+    """The smallest work there is."""
+    return intelli_images.odd["one-row"]

@@ -1,0 +1,115 @@
+"""J15, J16, J19, J21, J25: messages come twice, early, late and in a burst, and clocks jump."""
+
+import os
+import signal
+import statistics
+
+import pytest
+from stack import PROFILES
+
+from intelli_checks.fleet import WorkerProfile
+from intelli_fixtures.processes import until
+
+WIDE = WorkerProfile("wide", ("ai",), concurrency=5, prefetch=1)
+JUMP = """
+import datetime, types
+from django.utils import timezone
+from apps.jobs import flow, rescue
+real = timezone.now
+rescue.timezone = flow.timezone = types.SimpleNamespace(now=lambda: real() + datetime.timedelta(hours={hours}))
+print(rescue.sweep())
+"""
+
+
+def claims_lost(stack):
+    return sum(worker.child.output().count("claim lost") for worker in stack.workers.started)
+
+
+def test_j15_one_message_delivered_five_times_at_once(stack, image):
+    stack.serve()
+    stack.worker(PROFILES["ingestion_io"])
+    job = stack.submit([image], ["describe"])
+    until(lambda: stack.redis.command("LLEN", "ai") == 1, 30, "the description is queued")
+    task = stack.describing(job["id"])["id"]
+    again = f"publish.send('apps.jobs.tasks.describe_image', '{task}')"
+    stack.drive(f"from apps.jobs import publish\nfor _ in range(4): {again}")
+    assert stack.redis.command("LLEN", "ai") == 5
+    before = stack.endpoint.requests
+    with stack.endpoint.held():
+        stack.worker(WIDE)
+        stack.asked()
+        until(lambda: claims_lost(stack) == 4, 20, lambda: f"four deliveries lost, {claims_lost(stack)} so far")
+    stack.all_succeeded()
+    assert stack.describing(job["id"])["attempt"] == 1
+    assert stack.endpoint.requests == before + 1
+
+
+def test_j16_a_task_longer_than_the_visibility_timeout(stack, image):
+    stack.env["DJANGO_SETTINGS_MODULE"] = "impatient"
+    stack.serve()
+    stack.worker()
+    stack.worker(WIDE)
+    with stack.endpoint.held():
+        job = stack.caught(image)
+        until(lambda: claims_lost(stack) >= 2, 40, "the broker delivered it again, twice")
+    stack.all_succeeded()
+    assert stack.describing(job["id"])["attempt"] == 1
+
+
+def test_j19_a_burst_under_three_kills(stack, image, record_property):
+    """Scaled to what a shared machine bears: 100 jobs, and the main process of the worker killed three times."""
+    stack.serve()
+    worker = stack.worker()
+    took = [stack.timed(lambda: stack.submit([image], ["describe"]))[0] for _ in range(100)]
+    for part in (10, 30, 50):
+        until(lambda part=part: finished(stack) >= part, 120, lambda: f"{finished(stack)} of 100 finished")
+        os.kill(worker.child.pid, signal.SIGKILL)
+        worker.child.wait(10)
+        worker = stack.worker()
+    stack.all_succeeded(180)
+    twice = stack.rows("SELECT COUNT(*) AS n FROM jobs_imagetask WHERE attempt > 1")[0]["n"]
+    p95 = statistics.quantiles(took, n=20)[-1]
+    record_property("started again", twice)
+    record_property("p95 of POST, seconds", round(p95, 3))
+    assert p95 < 2
+
+
+def finished(stack):
+    return stack.rows("SELECT COUNT(*) AS n FROM jobs_job WHERE finished_at IS NOT NULL")[0]["n"]
+
+
+def cancel(stack, job):
+    return stack.request("POST", f"/api/jobs/{job['id']}/cancel/").status
+
+
+def test_j21_a_cancelled_job_stays_cancelled(stack, image):
+    stack.serve()
+    queued = stack.submit([image], ["describe"])
+    assert cancel(stack, queued) == 200
+    stack.worker()
+    with stack.endpoint.held():
+        running = stack.caught(image)
+        assert cancel(stack, running) == 200
+    late = stack.submit([image], ["describe"])
+    stack.finished(late["id"])
+    assert cancel(stack, late) == 409
+    until(lambda: "outcome dropped" in stack.workers.started[0].child.output(), 20, "the late outcome was dropped")
+    assert [stack.job(job["id"])["status"] for job in (queued, running, late)] == [
+        "cancelled",
+        "cancelled",
+        "succeeded",
+    ]
+
+
+@pytest.mark.parametrize("hours", [1, -1], ids=["ahead", "behind"])
+def test_j25_a_sweep_whose_clock_is_an_hour_off(stack, image, hours):
+    """It takes a task from a healthy worker; the task runs twice and still takes effect once."""
+    stack.serve()
+    worker = stack.worker()
+    with stack.endpoint.held():
+        job = stack.caught(image)
+        assert "abandoned=1" in stack.drive(JUMP.format(hours=hours))
+        stack.asked()  # the second attempt is in the middle of it too
+    stack.all_succeeded()
+    until(lambda: "outcome dropped" in worker.child.output(), 20, "the first attempt's outcome was dropped")
+    assert stack.describing(job["id"])["attempt"] == 2

@@ -1,0 +1,131 @@
+"""J7 to J12, J18: Redis dies, freezes, fills up or cannot save, and the network to it breaks."""
+
+import pytest
+from stack import PROFILES
+
+from intelli_fixtures.processes import until
+from intelli_fixtures.proxy import proxy
+
+MEMORY_ONLY, APPEND_ONLY = {}, {"appendonly": "yes", "appendfsync": "everysec"}
+QUICK_SECONDS = 5.0  # longest answer of the API, whatever Redis does
+
+
+def post_quickly(stack, image, count=3):
+    for _ in range(count):
+        took, _job = stack.timed(lambda: stack.submit([image], ["describe"]))
+        assert took < QUICK_SECONDS
+
+
+@pytest.mark.parametrize("redis_config", [MEMORY_ONLY, APPEND_ONLY], ids=["j7-memory-only", "j8-append-only"])
+def test_a_killed_redis_costs_no_queued_job(stack, image, redis_config):
+    stack.serve()
+    for _ in range(20):
+        stack.submit([image], ["describe"])
+    queue = "ingestion_io"
+    assert stack.redis.command("LLEN", queue) == 20
+    stack.redis.restart()
+    if redis_config == MEMORY_ONLY:
+        assert stack.redis.command("LLEN", queue) < 20
+    stack.worker()
+    stack.all_succeeded()
+    assert {task["attempt"] for job in stack.all_finished() for task in job["tasks"]} == {1}
+
+
+def test_j9_a_frozen_redis_delays_nothing_but_the_work(stack, image):
+    stack.serve()
+    worker = stack.worker()
+    stack.redis.freeze()
+    try:
+        post_quickly(stack, image)
+    finally:
+        stack.redis.thaw()
+    stack.all_succeeded(30)
+    assert worker.child.returncode is None
+
+
+def cut(link):
+    link.down()
+    return link.up
+
+
+def black_hole(link):
+    link.add("timeout", timeout=0)
+    link.add("timeout", stream="upstream", timeout=0)
+    return link.clear
+
+
+def reset(link):
+    link.add("reset_peer", timeout=0)
+    return link.clear
+
+
+@pytest.mark.parametrize("fault", [cut, black_hole, reset])
+def test_j10_a_broken_network_to_redis(stack, image, fault):
+    direct = stack.redis.url(0)
+    with proxy(stack.redis.port) as link:
+        for name in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "REDIS_URL"):
+            stack.env[name] = link.redirect(stack.env[name])
+        stack.serve()
+        worker = stack.worker()
+        assert stack.redis.url(0) == direct
+        mend = fault(link)
+        post_quickly(stack, image)
+        worker.child.wait_until(lambda: "onnection to broker lost" in worker.child.output(), 40, "noticed")
+        mend()
+        stack.all_succeeded(60)
+        assert worker.child.returncode is None
+        stack.assert_invariants()
+
+
+def test_j11_a_redis_without_memory(stack, image):
+    stack.serve()
+    stack.worker()
+    stack.redis.command("CONFIG", "SET", "maxmemory", "1")
+    post_quickly(stack, image)
+    stack.redis.command("CONFIG", "SET", "maxmemory", "0")
+    until(stack.redis.answers, 5, "Redis")
+    ensure_workers(stack)
+    stack.all_succeeded()
+
+
+def test_j12_a_redis_that_cannot_save(stack, image):
+    """Redis refuses writes after a failed save, which ends a Celery worker; its supervisor starts it again."""
+    stack.serve()
+    stack.worker()
+    stack.redis.command("CONFIG", "SET", "save", "1 1")
+    (stack.redis.folder / "data" / "blocked.rdb").mkdir()
+    stack.redis.command("CONFIG", "SET", "dbfilename", "blocked.rdb")
+    stack.redis.command("SET", "changed", "1")
+    until(lambda: "rdb_last_bgsave_status:err" in persistence(stack), 20, "a failed save")
+    post_quickly(stack, image)
+    stack.redis.command("CONFIG", "SET", "save", "")
+    ensure_workers(stack)
+    stack.all_succeeded()
+
+
+def persistence(stack):
+    with stack.redis.client() as client:
+        return "".join(f"{key}:{value}\n" for key, value in client.info("persistence").items())
+
+
+def ensure_workers(stack):
+    """Play the supervisor: a worker that ended is started again."""
+    if any(worker.child.returncode is not None for worker in stack.workers.started):
+        stack.worker()
+
+
+def test_j18_a_web_process_that_dies_between_commit_and_publish(stack, image):
+    stack.env["DJANGO_SETTINGS_MODULE"] = "crashing"
+    stack.serve()
+    with pytest.raises(Exception, match=r"."):
+        stack.post([image], ["describe"])
+    assert stack.live.child.wait(10) == 70
+    (row,) = stack.rows("SELECT status FROM jobs_job")
+    assert row["status"] == "queued"
+    assert stack.redis.command("LLEN", "ingestion_io") == 0
+    stack.env["DJANGO_SETTINGS_MODULE"] = "config.settings.development"
+    stack.serve()
+    stack.request("GET", "/health/live")
+    stack.worker(PROFILES["ingestion_io"])
+    stack.worker(PROFILES["ai"])
+    stack.wait_for_row("SELECT 1 FROM jobs_job WHERE status = 'succeeded'")

@@ -1,0 +1,88 @@
+"""J13 and J14: the disk is full, the database is locked."""
+
+import resource
+import sqlite3
+import subprocess
+import threading
+from contextlib import closing
+
+import pytest
+from stack import PROFILES
+
+CHART = "tone_curve"
+LOCK_SECONDS = 8.0
+
+
+def refused(stack, job):
+    """The job's only chart, which found no room and left nothing."""
+    assert stack.finished(job["id"])["status"] == "failed"
+    (chart,) = (task for task in stack.job(job["id"])["tasks"] if task["kind"] == "chart")
+    assert (chart["attempt"], chart["error"]["code"], chart["artifacts"]) == (1, "storage_full", [])
+    assert not [path for path in stack.media.glob("artifacts/**/*") if path.is_file()]
+
+
+def works_again(stack, image):
+    assert stack.finished(stack.submit([image], [CHART])["id"])["status"] == "succeeded"
+
+
+@pytest.fixture
+def small_disk(stack):
+    """Artifacts live on a file system of 16 KB until the test calls the returned function."""
+    folder = stack.media / "artifacts"
+    folder.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting a small file system needs root")
+    yield lambda: subprocess.run(["mount", "-o", "remount,size=16m", str(folder)], check=True)
+    stack.workers.stop()
+    stack.assert_invariants()
+    stack.submitted.clear()
+    for table in ("event", "artifact", "imagetask", "image", "job"):  # their files go with the mount
+        with closing(sqlite3.connect(stack.database)) as connection, connection:
+            connection.execute(f"DELETE FROM jobs_{table}")
+    stack.live.child.stop()
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_j13_a_full_disk(stack, image, small_disk):
+    stack.serve()
+    stack.worker()
+    refused(stack, stack.submit([image], [CHART]))
+    small_disk()
+    works_again(stack, image)
+
+
+def test_j13_a_quota(stack, image):
+    stack.serve()
+    stack.worker(PROFILES["ingestion_io"])
+    charts = stack.worker(PROFILES["charts_cpu"])
+    limited = charts.pool_pids()
+    before = resource.prlimit(limited[0], resource.RLIMIT_FSIZE)
+    for pid in limited:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, before[1]))
+    refused(stack, stack.submit([image], [CHART]))
+    for pid in limited:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+    works_again(stack, image)
+
+
+def test_j14_a_database_locked_for_seconds_costs_time_and_nothing_else(stack, image):
+    """Longer than a lease, so that heartbeats come late too; shorter than the 20 s everybody waits."""
+    stack.serve()
+    stack.worker()
+    with stack.endpoint.held():
+        stack.caught(image)
+        with closing(sqlite3.connect(stack.database, isolation_level=None)) as holder:
+            holder.execute("BEGIN IMMEDIATE")
+            answers = []
+            posts = [threading.Thread(target=lambda: answers.append(stack.post([image], ["describe"]))) for _ in "123"]
+            for post in posts:
+                post.start()
+            threading.Event().wait(LOCK_SECONDS)
+            assert not answers
+            holder.execute("ROLLBACK")
+            for post in posts:
+                post.join(25)
+    assert [answer.status for answer in answers] == [202] * 3
+    stack.submitted += [answer.json()["id"] for answer in answers]
+    stack.all_succeeded()
