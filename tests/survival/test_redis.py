@@ -21,11 +21,10 @@ def test_a_killed_redis_costs_no_queued_job(stack, image, redis_config):
     stack.serve()
     for _ in range(20):
         stack.submit([image], ["describe"])
-    queue = "ingestion_io"
-    assert stack.redis.command("LLEN", queue) == 20
+    assert stack.redis.command("LLEN", "ingestion_io") >= 20  # more when the machine is slow and the sweep was first
+    stack.redis.command("SET", "remembered", "yes")
     stack.redis.restart()
-    if redis_config == MEMORY_ONLY:
-        assert stack.redis.command("LLEN", queue) < 20
+    assert stack.redis.command("EXISTS", "remembered") == (redis_config == APPEND_ONLY)
     stack.worker()
     stack.all_succeeded()
     assert {task["attempt"] for job in stack.all_finished() for task in job["tasks"]} == {1}
@@ -93,8 +92,7 @@ def test_j12_a_redis_that_cannot_save(stack, image):
     stack.serve()
     stack.worker()
     stack.redis.command("CONFIG", "SET", "save", "1 1")
-    (stack.redis.folder / "data" / "blocked.rdb").mkdir()
-    stack.redis.command("CONFIG", "SET", "dbfilename", "blocked.rdb")
+    (stack.redis.folder / "data" / "dump.rdb").mkdir()  # no file can take the place of a folder
     stack.redis.command("SET", "changed", "1")
     until(lambda: "rdb_last_bgsave_status:err" in persistence(stack), 20, "a failed save")
     post_quickly(stack, image)

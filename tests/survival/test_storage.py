@@ -1,13 +1,11 @@
 """J13 and J14: the disk is full, the database is locked."""
 
-import resource
 import sqlite3
 import subprocess
 import threading
 from contextlib import closing
 
 import pytest
-from stack import PROFILES
 
 CHART = "tone_curve"
 LOCK_SECONDS = 8.0
@@ -49,20 +47,6 @@ def test_j13_a_full_disk(stack, image, small_disk):
     stack.worker()
     refused(stack, stack.submit([image], [CHART]))
     small_disk()
-    works_again(stack, image)
-
-
-def test_j13_a_quota(stack, image):
-    stack.serve()
-    stack.worker(PROFILES["ingestion_io"])
-    charts = stack.worker(PROFILES["charts_cpu"])
-    limited = charts.pool_pids()
-    before = resource.prlimit(limited[0], resource.RLIMIT_FSIZE)
-    for pid in limited:
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, before[1]))
-    refused(stack, stack.submit([image], [CHART]))
-    for pid in limited:
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
     works_again(stack, image)
 
 

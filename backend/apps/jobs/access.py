@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import QuerySet
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
@@ -30,12 +31,18 @@ class MayUseJobs(BasePermission):
     """DRF's view of `may_use`."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        """Whether the request may use the API at all."""
+        """Whether the request may use the API at all.
+
+        Raises:
+            PermissionDenied: nobody in particular, and a page of another site sent it.
+        """
         if not may_use(request.user):
             return False
         # A session needs its CSRF token and a token is no cookie. Who is nobody shows neither, so any page open in a
         # developer's browser could submit to a server on this machine: browsers name that page's origin.
-        return bool(request.user.is_authenticated) or request.method in SAFE_METHODS or not _from_elsewhere(request)
+        if not request.user.is_authenticated and request.method not in SAFE_METHODS and _from_elsewhere(request):
+            raise PermissionDenied("sent by a page of another site")
+        return True
 
 
 def _from_elsewhere(request: Request) -> bool:

@@ -17,7 +17,7 @@ from apps.jobs.lease import Heartbeat
 
 log = structlog.get_logger(__name__)
 
-_STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES}
+_STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
 
 
 @shared_task(name="apps.jobs.tasks.ingest_image")
