@@ -15,7 +15,11 @@ SKEW = 30.0
 """Seconds two clocks may differ: beyond, tasks with `expires` are dropped unseen."""
 
 
-@check("celery.canary", needs=["celery.workers", "celery.pool", "celery.consuming", "redis.results"], timeout=8.0)
+@check(
+    "celery.canary",
+    needs=["celery.workers", "celery.nodenames", "celery.pool", "celery.consuming", "redis.results"],
+    timeout=8.0,
+)
 def canary(ctx: Context) -> Iterator[Finding]:
     """A task sent to each consumed queue is executed.
 
@@ -58,6 +62,8 @@ def _judge(ctx: Context, bird: Canary) -> Finding:
 def _word(bird: Canary) -> str:
     if bird.outcome == "unsent":
         return f"no canary sent: {bird.reason}"
+    if bird.outcome == "behind":
+        return "taken, and waits behind the running tasks of a worker whose every slot is busy"
     if bird.outcome == "expired":
         return "taken, and dropped as expired: clocks differ"
     return f"executed in {1000 * bird.seconds:.0f} ms"

@@ -96,8 +96,13 @@ def _ours(ctx: Context, queue: Queue) -> bool:
 
 
 def _unknown(ctx: Context, name: str) -> Finding:
+    consumers = ctx.fleet.consumers(name)
+    ours = {task.name for task in ctx.project.tasks if not task.name.startswith("celery.")} if ctx.project else set()
+    if ours and all(node.registered and not ours & node.registered.keys() for node in consumers):
+        names = listed(node.name for node in consumers)
+        return info(f"consumed by {names}, which knows none of this project's tasks", subject=f"queue {safe(name)}")
     return warn(
-        f"{listed(n.name for n in ctx.fleet.consumers(name))} consumes {safe(name)}, which the project never sends to",
+        f"{listed(n.name for n in consumers)} consumes {safe(name)}, which the project never sends to",
         hint="a typo in -Q, or another application's queue; task_create_missing_queues = False makes Celery refuse it",
         subject=f"queue {safe(name)}",
     )

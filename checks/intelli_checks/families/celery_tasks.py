@@ -31,7 +31,7 @@ def _sent_to(node: Node, project: Survey) -> list[TaskDecl]:
     return [task for task in project.tasks if task.queue in node.queues and not task.name.startswith("celery.")]
 
 
-@check("celery.tasks", needs=["celery.workers"])
+@check("celery.tasks", needs=["celery.workers", "celery.nodenames"])
 def tasks(ctx: Context) -> Iterator[Finding]:
     """Every worker knows the tasks its queues carry.
 

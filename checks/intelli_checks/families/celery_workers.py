@@ -6,15 +6,18 @@ from collections.abc import Iterator, Sequence
 
 from intelli_checks.context import Context
 from intelli_checks.families.places import overriding
-from intelli_checks.families.wording import count, listed, start_command
+from intelli_checks.families.wording import ago, count, listed, start_command
 from intelli_checks.model import Finding, Severity, Stage, Unavailable, fail, info, warn
 from intelli_checks.probes.absence import Elsewhere
+from intelli_checks.probes.denials import Denial
 from intelli_checks.probes.processes import Process
 from intelli_checks.registry import check
 from intelli_checks.text import safe
 
 STARTING = 15.0
 """Seconds a worker is given to come up before its absence means something."""
+RECENT = 60.0
+"""Seconds since a refusal that may still be the reason."""
 IDLE_IN = frozenset({"", "do_epoll_wait", "ep_poll"})
 """Where the kernel holds the main process of a worker that waits for work."""
 
@@ -60,6 +63,8 @@ def _nobody(ctx: Context) -> Iterator[Finding]:
         yield from (_misplaced(ctx, place) for place in related)
     elif fleet.consuming:
         yield from _deaf(ctx, [process for process in absence.local if _connected(process, ctx)])
+    elif denied := _denied(ctx):
+        yield _refused(denied)
     elif ours := [process for process in absence.local if _belongs(process, ctx)]:
         yield from (_local(ctx, process) for process in ours)
     else:
@@ -70,6 +75,27 @@ def _nobody(ctx: Context) -> Iterator[Finding]:
             last_seen=list(fleet.bound),
             beat=list(fleet.others),
         )
+
+
+def _denied(ctx: Context) -> Denial | None:
+    """The last refusal of somebody else than us, if it is recent: a worker that is refused tries again and again."""
+    us = ctx.layout.dsn.username or "default"
+    recent = [one for one in ctx.absence.denied if one.age < RECENT and (one.user != us or one.reason == "auth")]
+    return min(recent, key=lambda one: one.age, default=None)
+
+
+def _refused(denied: Denial) -> Finding:
+    user, what = safe(denied.user), safe(denied.what)
+    rule = {"command": f"+{what}", "channel": "'&*'", "key": "'~*'"}.get(denied.reason, "")
+    return fail(
+        f"no worker listens on this broker, and Redis refuses somebody who tries: user {user} "
+        + ("fails to log in" if denied.reason == "auth" else f"may not use the {safe(denied.reason)} {what}")
+        + f" ({ago(denied.age)} ago)",
+        hint=f"redis-cli ACL SETUSER {user} {rule}" if rule else "give the workers the right user and password",
+        subject=f"user {user}",
+        reason=denied.reason,
+        times=denied.times,
+    )
 
 
 def starting(ctx: Context) -> list[Process]:

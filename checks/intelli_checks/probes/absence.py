@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from intelli_checks.probes import processes, workers
+from intelli_checks.probes import denials, processes, workers
+from intelli_checks.probes.denials import Denial
 from intelli_checks.probes.keyspace import BINDING, Keyspace
 from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.processes import Process
@@ -32,6 +33,8 @@ class Absence:
     elsewhere: tuple[Elsewhere, ...] = ()
     local: tuple[Process, ...] = ()
     """Celery worker processes on this machine, answering or not."""
+    denied: tuple[Denial, ...] = ()
+    """Whom the broker refused lately."""
 
 
 def other_mailboxes(layout: Layout, keyspace: Keyspace) -> Iterator[Layout]:
@@ -65,5 +68,13 @@ def elsewhere(layout: Layout, fleet: WorkerFleet, keyspace: Keyspace, timeout: f
 
 
 def gather(layout: Layout, fleet: WorkerFleet, keyspace: Keyspace, timeout: float) -> Absence:
-    """Look in the other places of this Redis and at this machine's processes."""
-    return Absence(elsewhere(layout, fleet, keyspace, timeout), processes.celery("worker"))
+    """Look in the other places of this Redis, at whom it refused, and at this machine's processes."""
+    return Absence(elsewhere(layout, fleet, keyspace, timeout), processes.celery("worker"), _denied(layout, timeout))
+
+
+def _denied(layout: Layout, timeout: float) -> tuple[Denial, ...]:
+    try:
+        with Connection.open(layout.dsn, timeout, tls=layout.tls, via=layout.via) as connection:
+            return denials.gather(connection)
+    except DialError:
+        return ()

@@ -12,8 +12,8 @@ from intelli_checks.text import safe
 
 
 @contextmanager
-def opened(layout: Layout, timeout: float) -> Iterator[Connection]:
-    """A connection to the broker's database; everything in it ends after `timeout` seconds.
+def opened(layout: Layout, timeout: float, who: str = "the broker") -> Iterator[Connection]:
+    """A connection to the database of `who`; everything in it ends after `timeout` seconds.
 
     Raises Unavailable when the connection breaks, and Skip when Redis refuses a command to this user: what a provider
     forbids is not visible, which is no fault of the system.
@@ -23,7 +23,7 @@ def opened(layout: Layout, timeout: float) -> Iterator[Connection]:
             yield connection
     except DialError as error:
         raise Unavailable(
-            f"the broker broke off at {safe(error)}", hint="intelli-ops check redis", subject=layout.dsn.address
+            f"{who} broke off: {safe(error)}", hint="intelli-ops check redis", subject=layout.dsn.address
         ) from error
     except ReplyError as error:
-        raise Skip(f"the broker refuses it: {safe(error)}") from error
+        raise Skip(f"{who} refuses it: {safe(error)}") from error

@@ -22,7 +22,7 @@ from intelli_checks.probes.queues import QueueDepths
 from intelli_checks.probes.resp import Connection, DialError
 from intelli_checks.probes.results import ResultStore
 from intelli_checks.probes.survey import Survey
-from intelli_checks.probes.workers import WorkerFleet, accepted_content
+from intelli_checks.probes.workers import WorkerFleet, accepted_content, nodes_of
 
 TASK = "celery.accumulate"
 EXPIRES = 60.0
@@ -40,7 +40,8 @@ class Canary:
 
     queue: str
     outcome: str
-    """`executed`, `expired` (its worker's clock is ahead), `taken` and not executed, `waiting`, or `unsent`."""
+    """`executed`, `expired` (its worker's clock is ahead), `behind` the running tasks of a full worker, `taken` and not
+    executed, `waiting`, or `unsent`."""
     seconds: float = 0.0
     """From sending to its result, or to giving up."""
     reason: str = ""
@@ -218,12 +219,20 @@ class _Release:
             if self.results is None or time.monotonic() - flight.started > RESULT_DELAY:
                 self.land(flight, "executed")
 
+    def _behind(self) -> frozenset[str]:
+        """Ids in the reserve of workers that are full: with prefetch above 1 a busy one takes what it cannot start."""
+        asked: Mapping[str, Mapping[str, Any]] = {"stats": {}, "active": {"safe": True}, "reserved": {}}
+        said = pidbox.ask(self.broker, self.layout, asked, timeout=RESULT_DELAY)
+        return frozenset(request.id for node in nodes_of(said) if node.busy for request in node.reserved)
+
     def _clean_up(self) -> None:
         """Take back what nobody took, delete what was answered, and say how the rest ended."""
         lost = self.pending
         removed = self.broker.pipeline(("LREM", flight.key, 1, flight.payload) for flight in lost)
-        for flight, count in zip(lost, removed, strict=True):
-            self.land(flight, "waiting" if isinstance(count, int) and count else "taken")
+        back = {flight.id for flight, count in zip(lost, removed, strict=True) if isinstance(count, int) and count}
+        behind = self._behind() if len(back) < len(lost) else frozenset()
+        for flight in lost:
+            self.land(flight, "waiting" if flight.id in back else "behind" if flight.id in behind else "taken")
         if self.results is not None and self.store is not None:
             self.results.pipeline(("DEL", self.store.key(flight.id)) for flight in self.flights)
 

@@ -85,7 +85,7 @@ class ResultSample:
 def sample(results: ResultStore, keyspace: Keyspace, timeout: float) -> ResultSample:
     """Look at the results among `keyspace`'s keys; reads the first bytes of each, never a whole one."""
     keys = [key for key in keyspace.results if key.startswith(results.prefix)]
-    with opened(Layout(results.dsn, tls=results.tls, via=results.via), timeout) as connection:
+    with opened(Layout(results.dsn, tls=results.tls, via=results.via), timeout, "the result store") as connection:
         lifetimes = connection.pipeline(("TTL", key) for key in keys)
         heads = _heads(connection, keys)
         chords = _chords(connection, keyspace.chords)
@@ -107,7 +107,7 @@ def lost(results: ResultStore, layout: Layout, ids: Iterable[str], timeout: floa
     wanted = list(ids)
     with opened(layout, timeout) as connection:
         fleet = workers.gather(connection, layout, timeout / 2)
-    with opened(Layout(results.dsn, tls=results.tls, via=results.via), timeout) as connection:
+    with opened(Layout(results.dsn, tls=results.tls, via=results.via), timeout, "the result store") as connection:
         heads = _heads(connection, [results.key(id_) for id_ in wanted])
     still = {id_of(key) for key, head in heads.items() if _word(head, "status") == "STARTED"}
     return tuple(sorted(still - fleet.held)) if fleet.accounted else ()

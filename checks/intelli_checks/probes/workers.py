@@ -125,7 +125,7 @@ def gather(connection: Connection, layout: Layout, timeout: float) -> WorkerFlee
     workers = {name for name, _ in said.to("stats")}
     return WorkerFleet(
         listeners=said.listeners,
-        nodes=tuple(_nodes(said)),
+        nodes=tuple(nodes_of(said)),
         others=tuple(sorted(answered - workers - {""})),
         silent=said.silent,
         bound=tuple(sorted(names - answered)),
@@ -145,7 +145,7 @@ def profiled(connection: Connection, layout: Layout, fleet: WorkerFleet, timeout
     """The same fleet, each node with its tasks and settings."""
     names = [node.name for node in fleet.nodes]  # namesakes count twice: both will answer
     said = pidbox.ask(connection, fleet.found(layout), PROFILE, timeout=timeout, destination=names) if names else None
-    return replace(fleet, nodes=_joined(fleet.nodes, tuple(_nodes(said, "registered")))) if said else fleet
+    return replace(fleet, nodes=_joined(fleet.nodes, tuple(nodes_of(said, "registered")))) if said else fleet
 
 
 def carried(fleet: WorkerFleet, known: WorkerFleet) -> WorkerFleet:
@@ -199,7 +199,7 @@ def bound_names(members: Iterable[str], layout: Layout) -> set[str]:
     return {name.removesuffix(suffix) for name in names if name.endswith(suffix)}
 
 
-def _nodes(said: pidbox.Round, every: str = "stats") -> Iterable[Node]:
+def nodes_of(said: pidbox.Round, every: str = "stats") -> Iterable[Node]:
     """Who answered the command `every`, in order of name; the answers of namesakes are paired by their order."""
     answers: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
     for answer in said.answers:

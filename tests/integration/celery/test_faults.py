@@ -220,3 +220,12 @@ def test_a_task_that_kills_its_process_again_and_again(lab, failing):
 
     lab.wait(found, "a redelivered task", 40)
     assert "again and again" in seen[-1]["celery.redelivery"]
+
+
+def test_a_worker_whose_password_the_broker_refuses(lab, failing):
+    lab.redis_client().execute_command("ACL", "SETUSER", "worker", "on", ">open", "~*", "&*", "+@all")
+    lab.worker("refused", "-c", "1", wait=False, BROKER=f"redis://worker:shut@127.0.0.1:{lab.redis.port}/0")
+    lab.wait(lambda: lab.redis_client().acl_log(), "a refusal", 40)
+    id_, words = first(failing(lab.check(survey=lab.survey("ai"))))
+    assert id_ == "celery.workers"
+    assert "user worker fails to log in" in words

@@ -129,3 +129,20 @@ def test_a_rolling_restart_is_no_fault(lab, failing):
     os.kill(draining.pid, signal.SIGTERM)
     lab.wait(lambda: lab.fleet().listeners == 1, "the worker to drain")
     assert failing(lab.check(survey=lab.survey("ai"))) == {}
+
+
+def test_a_canary_behind_the_tasks_of_a_full_worker_proves_nothing(lab, failing, told):
+    """With room in its prefetch the busy worker may win the canary from the idle one; whoever takes it, all is well."""
+    lab.worker("hog", "-c", "1", "--prefetch-multiplier", "8")
+    lab.send("nap", 30, times=2)
+    lab.active(1)
+    lab.worker("idle", "-c", "1", queues="ai,charts")
+    results = lab.check()
+    assert failing(results) == {}
+    assert "executed in" in told(results["celery.canary"])
+
+
+def test_a_queue_of_an_application_that_shares_the_worker_names_is_its_own_business(lab, told):
+    lab.worker("ours", "-c", "1")
+    survey = lab.survey("web", tasks=("blog.publish",))
+    assert "knows none of this project's tasks" in told(lab.check(survey=survey)["celery.queues"])

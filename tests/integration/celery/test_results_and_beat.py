@@ -6,8 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
+from intelli_checks.dsn import Dsn
 from intelli_checks.model import Outcome
+from intelli_fixtures.processes import free_port
 
 SCHEDULE = {"sweep": {"task": "shop.noop", "schedule": "60", "seconds": 60}}
 
@@ -23,6 +26,14 @@ def test_results_in_another_database(lab, failing):
     bad = failing(lab.check(survey=lab.survey("ai")))
     assert list(bad) == ["celery.results"]
     assert "/3, the project reads" in bad["celery.results"]
+
+
+def test_a_result_store_that_is_down_is_one_line(lab, failing):
+    down = f"redis://127.0.0.1:{free_port()}/3"
+    lab.worker("orphaned", "-c", "1", RESULTS=down)
+    survey = replace(lab.survey("ai"), results=Dsn(down))
+    readers = ("celery.canary", "celery.results", "celery.expiry", "celery.json", "celery.lost", "celery.chords")
+    assert list(failing(lab.check("redis.results", *readers, survey=survey))) == ["redis.results"]
 
 
 def test_a_task_that_began_and_has_no_worker_any_more(lab, failing):

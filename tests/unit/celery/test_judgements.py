@@ -164,6 +164,8 @@ def test_a_canary_nobody_took_and_one_nobody_executed():
     found = ask("celery.canary", context(node(), canaries=birds))
     assert "nobody took a no-op task" in found[0]
     assert "did not execute it" in found[1]
+    behind = Canary("ai", "behind", 4.0, workers=("w@h",))
+    assert ask("celery.canary", context(node(), canaries=(behind,)))[0].startswith("INFO: taken, and waits behind")
     young = Node("w@h", queues=("ai",), uptime=2.0)
     assert all(words.startswith("INFO") for words in ask("celery.canary", context(young, canaries=birds)))
 

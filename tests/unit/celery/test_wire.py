@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intelli_checks.dsn import Dsn
-from intelli_checks.probes import messages, nodes, pidbox, workers
+from intelli_checks.probes import denials, messages, nodes, pidbox, workers
 from intelli_checks.probes.clients import parse
 from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.processes import is_celery
@@ -177,3 +177,10 @@ def test_celery_is_recognised_by_its_command_line(words, role):
 @pytest.mark.parametrize("words", [["vim", "celery.py"], ["celery", "-A", "x", "inspect", "ping"], [], ["worker"]])
 def test_other_programs_are_not_workers(words):
     assert not is_celery(words, "worker")
+
+
+def test_an_entry_of_the_acl_log():
+    """As Redis 7 answers `ACL LOG` over RESP2: names and values in turns."""
+    entry = [b"count", 3, b"reason", b"channel", b"context", b"toplevel", b"object", b"/0.celery.pidbox",
+             b"username", b"worker", b"age-seconds", b"2.5", b"client-info", b"id=9"]  # fmt: skip
+    assert denials.parse(entry) == denials.Denial("worker", "channel", "/0.celery.pidbox", 2.5, 3)
