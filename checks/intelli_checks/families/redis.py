@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from intelli_checks.context import Context
 from intelli_checks.families.redis_seen import ROLES, answers, endpoints
 from intelli_checks.model import Finding, Severity, Skip, Stage, Unavailable, fail, info, warn
+from intelli_checks.probes.redis import UNSURE
 from intelli_checks.probes.redis_facts import RedisFacts
 from intelli_checks.registry import check
 
@@ -55,7 +56,8 @@ def _judge(ctx: Context, role: str) -> Iterator[Finding]:
     found = _findings(ctx, role)
     servers, kinds = _servers(ctx, role), _kinds(found)
     for earlier in ROLES[: ROLES.index(role)]:
-        if kinds and kinds & _known_of(ctx, earlier, servers):
+        known = _known_of(ctx, earlier, servers)
+        if kinds & known or (known and kinds == {UNSURE}):
             raise Skip(f"the same server as redis.{earlier}", because=f"redis.{earlier}")
     yield from found
 

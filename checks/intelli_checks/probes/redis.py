@@ -113,6 +113,8 @@ def gather(endpoint: Endpoint, timeout: float) -> RedisFacts:
         raise redis_outage.explain(DialError("protocol", str(error)), _place(endpoint, deadline)) from error
 
 
+UNSURE = "no-answer"
+"""Kind of an outage whose cause was not found in time; another role that knows it says more."""
 _LAST_WORD = 0.25
 """Seconds for a probe that has used up its time to say what it found; without, all there is to tell is "no answer"."""
 
@@ -120,7 +122,9 @@ _LAST_WORD = 0.25
 def gather_all(endpoints: Sequence[Endpoint], timeout: float) -> tuple[RedisFacts | Unavailable, ...]:
     """`gather` for each endpoint at the same time; an outage takes the place of the facts."""
     found: list[RedisFacts | Unavailable] = [
-        Unavailable(f"{endpoint.dsn.address}: no answer", hint=redis_cli(endpoint.dsn), subject=endpoint.subject)
+        Unavailable(
+            f"{endpoint.dsn.address}: no answer", hint=redis_cli(endpoint.dsn), subject=endpoint.subject, kind=UNSURE
+        )
         for endpoint in endpoints
     ]
 
