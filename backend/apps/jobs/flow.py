@@ -162,7 +162,8 @@ def worker_lost(task: ImageTask, *, overran: bool) -> None:
         failure = TIMEOUT if overran else Failure("worker_lost", f"{lost} workers disappeared while running this task")
         if stale.update(lost=lost, finished_at=now, lease_until=None, **_failed(failure)):
             _task_failed(job, ImageTask.objects.get(pk=task.pk))
-    elif stale.update(lost=lost, status=Status.QUEUED, available_at=now, published_at=None, lease_until=None):
+    # `available_at` stays: a sweep whose clock runs ahead must not put the task off for everybody else.
+    elif stale.update(lost=lost, status=Status.QUEUED, published_at=None, lease_until=None):
         _record_task(job, task.pk, "task.requeued", lost=lost)
         transaction.on_commit(partial(publish.publish, [task.pk]))
         _save(job)
