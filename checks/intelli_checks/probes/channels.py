@@ -49,6 +49,8 @@ def gather(target: Target, timeout: float) -> tuple[Exchange, ...]:
     """
     from intelli_checks.probes import transcript
 
+    if target.layer:
+        raise Skip("--layer names another layer than the project's own processes use")
     names = [place.name for place in target.places]
     request = {
         "token": secrets.token_hex(8),

@@ -24,6 +24,8 @@ VISIBLE, GRACE = 2.0, 2.0
 """Seconds a row may take to be seen, and an event to follow the state it reports."""
 POLL = 0.04
 MAX_ARTIFACTS = 3
+AFTERWARDS = 5.0
+"""Seconds kept for looking at the broker and cleaning up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ class _Seen:
 def gather(ctx: Context, timeout: float) -> Flow:
     """Run the job of `[flow]` as often as it says, one after the other; raises Skip where nothing describes one."""
     plan = flow_plan.read(ctx.target)
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout - min(AFTERWARDS, timeout / 3)
     runs: list[Run] = []
     while len(runs) < max(1, plan.repeat) and time.monotonic() + 0.5 < deadline:
         runs.append(_Follower(ctx, plan, min(deadline, time.monotonic() + plan.timeout)).run())

@@ -119,7 +119,7 @@ def gather(ctx: Context, timeout: float) -> Emission:
     with opened as socket:
         watched = _Watched(socket)
         emission = _joining(emission, watched, endpoint, before)
-        if emission.home:
+        if emission.home and not ctx.target.layer:
             emission = _sending(ctx, emission, watched, endpoint, deadline)
         return replace(emission, close_code=watched.close_code)
 

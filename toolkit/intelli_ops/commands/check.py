@@ -112,6 +112,14 @@ def check(
         Path | None,
         typer.Option("--from", envvar="INTELLI_OPS_FROM", help="Judge facts recorded by --save; touches no network."),
     ] = None,
+    repeat: Annotated[
+        int,
+        typer.Option(envvar="INTELLI_OPS_REPEAT", show_envvar=False, min=1, help="Run the job of `flow` so often."),
+    ] = 1,
+    plot: Annotated[
+        Path | None,
+        typer.Option(envvar="INTELLI_OPS_PLOT", show_envvar=False, help="Draw the hops of `flow` into this file."),
+    ] = None,
     verbose: Annotated[
         bool,
         typer.Option(
@@ -136,13 +144,20 @@ def check(
     Runs every check that applies to this project at the same time, within one deadline, and reports in an order in
     which causes come before consequences: start with the first failing line.
     """
+    from intelli_ops.flow_options import Remembering, repeated, with_running
     from intelli_ops.session import Session, Wishes
 
     began = time.monotonic()
+    target = repeated(with_running(target), repeat)
+    verbose = verbose or any(name.partition(".")[0] == "flow" for name in names or ())  # its facts are the answer
     with Watchdog(began + target.timeout):  # a plugin may hang while it is imported
         checks = selected(target, names or (), Stage[stage.name])
     wishes = Wishes(fmt, output, Severity[fail_level.name], verbose, quiet, color, save)
     session = Session(target, checks, wishes, mutes_for(target, mute or ()))
     if recording:
         session.context = recorded(recording)
-    return session.watch(watch) if watch else session.once(began, wait)
+    remembering = session.context = Remembering(session.context)
+    code = session.watch(watch) if watch else session.once(began, wait)
+    if plot:
+        remembering.plot(plot)
+    return code
