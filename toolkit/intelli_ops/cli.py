@@ -37,6 +37,7 @@ SECTIONS: dict[str, tuple[Lazy, ...]] = {
         Lazy("probe", "intelli_ops.commands.probe", "Answer one probe of Kubernetes, compose or a load balancer."),
     ),
     "Operate": (
+        Lazy("channels", "intelli_ops.commands.channels", "Show groups, members and backlog of the channel layer."),
         Lazy("eager", "intelli_ops.commands.eager", "Switch EAGER mode (tasks run inside the request), reversibly."),
         Lazy("render", "intelli_ops.commands.render", "Write systemd, compose or Kubernetes files for the workers."),
     ),
