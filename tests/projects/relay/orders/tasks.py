@@ -17,6 +17,8 @@ def tell(number, state):
 
 @shared_task(name="orders.fulfil")
 def fulfil(number):
+    if settings.FAULT in ("handler", "group"):
+        time.sleep(1)  # the customer has time to listen
     order = Order.objects.get(pk=number)
     Order.objects.filter(pk=number).update(state="packing")
     tell(number, "packing")
