@@ -103,7 +103,7 @@ def test_a_reader_that_has_gone_is_no_drama(cli):
         (["check", "--format", "jsn"], "'json'"),
         (["check", "--timeout", "soon"], "soon"),
         (["check", "--timeout", "-1"], "-1"),
-        (["check", "--mute", "lab.nothing"], "lab.nothing"),
+        (["check", "lab.passes", "--mute", "lab.nothing"], "lab.nothing"),
         (["check", "lab.warns", "--mute", "lab.warns@tomorrow"], "tomorrow"),
         (["explain", "lab.rot"], "did you mean lab.root"),
         (["checks", "lob"], "lob"),

@@ -12,7 +12,7 @@ import typer
 from intelli_checks.model import Severity, Stage
 from intelli_checks.target import Target
 from intelli_ops.commands.options import targeted
-from intelli_ops.commands.selection import complete_checks, mutes_for, recorded, selected
+from intelli_ops.commands.selection import complete_checks, mutes_for, recorded, selected, something_to_look_at
 from intelli_ops.render import Format
 from intelli_ops.watchdog import Watchdog
 
@@ -147,6 +147,8 @@ def check(
     from intelli_ops.flow_options import Remembering, repeated, with_running
     from intelli_ops.session import Session, Wishes
 
+    if not (names or recording):
+        something_to_look_at(target)
     began = time.monotonic()
     target = repeated(with_running(target), repeat)
     verbose = verbose or any(name.partition(".")[0] == "flow" for name in names or ())  # its facts are the answer

@@ -25,6 +25,16 @@ def selected(target: Target, names: Iterable[str], stage: Stage) -> list[Check]:
     return checks
 
 
+def something_to_look_at(target: Target) -> None:
+    """Raise UsageError for neither project nor URL: in the wrong folder a green verdict would be about this machine."""
+    known = (target.places, target.broker, target.results, target.layer, target.web, target.websocket, target.plugins)
+    if not any(known):
+        raise UsageError(
+            f"no project in {target.directory} or above it, and no URL: change to its folder, or name one of "
+            "--project DIR, --via COMMAND, --broker URL"
+        )
+
+
 def mutes_for(target: Target, texts: Iterable[str]) -> list[mutes.Mute]:
     """The configured mutes and then those of the command line; raises UsageError for a check nobody knows."""
     try:

@@ -85,7 +85,7 @@ def _verdict(view: View) -> Iterator[Line]:
     if cause is None:
         yield Line((badge.text, badge.style), (f"  {_took(view)}", ""))
         return
-    others = len(_problems(view.report)) - 1
+    others = len(view.report.having(cause.outcome)) - 1
     more = f", then {others} more" if others else ""
     yield Line((f"           {_took(view)}", "dim"))
     yield Line((badge.text, badge.style), ("  start with ", ""), (cause.check.id, "id"), (more, ""))
@@ -162,8 +162,8 @@ def _findings(result: Result, view: View) -> Iterator[Line]:
 
 
 def told(finding: Finding) -> str:
-    """The message with the subject it is about."""
-    if finding.subject and not finding.message.startswith(finding.subject):
+    """The message with the subject it is about, unless it names it by itself."""
+    if finding.subject and finding.subject not in finding.message:
         return f"{finding.subject}: {finding.message}"
     return finding.message
 
