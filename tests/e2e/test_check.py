@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -252,7 +254,8 @@ def test_explain_and_checks_work_without_any_system(cli):
 
 def test_completion_offers_check_ids(cli):
     env = {"_INTELLI_OPS_COMPLETE": "complete_bash", "COMP_WORDS": "intelli-ops check lab.pa", "COMP_CWORD": "2"}
-    done = subprocess.run(["intelli-ops"], env=cli.env(**env), capture_output=True, text=True, check=False)
+    command = shutil.which("intelli-ops", path=str(Path(sys.executable).parent))
+    done = subprocess.run([command], env=cli.env(**env), capture_output=True, text=True, check=False)
     assert "lab.passes" in done.stdout
 
 
