@@ -71,7 +71,7 @@ def gather(target: Target, timeout: float) -> tuple[Exchange, ...]:
 
 
 def _answers(target: Target, timeout: float, request: Mapping[str, Any]) -> list[tuple[Place, Answer]]:
-    """What each place tells. The survey has imported this very project, so what is slow here proves nothing about it."""
+    """What each place tells; the survey imported this very project, so slowness here proves nothing about it."""
     from intelli_checks.probes import transcript
 
     try:
