@@ -91,9 +91,9 @@ def test_expired(redis, tmp_path):
 
 def test_client_certificate_wanted(redis, intelli_certificates):
     from intelli_fixtures.processes import until
-    from intelli_fixtures.servers import accepts
 
     server = redis(certificates=intelli_certificates, tls_auth_clients="yes", begin=False)
     server._body.start()
-    until(lambda: accepts(server.port), 10, "the port")
+    # Not the port: Docker's proxy accepts, and hangs up, before the server inside listens.
+    until(lambda: "Ready to accept connections" in server.log(), 10, "the server to listen")
     names(check(required(server, intelli_certificates.authority)), "tls-client-certificate", "ssl_certfile")
