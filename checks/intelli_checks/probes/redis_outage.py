@@ -133,10 +133,12 @@ def _closed(error: DialError, place: Place) -> Words:
         return _speaks_tls(place)
     if kind == "speaks":
         return by_reply(said, place) or _not_redis(said, place)
-    if "certificate required" in error.detail:
+    # TLS 1.3 tells it after the handshake, and a server that hangs up at once may lose its own alert: what is left
+    # then is an end in the middle of a TLS session.
+    if "certificate required" in error.detail or "EOF occurred in violation" in error.detail:
         return (
             "tls-client-certificate",
-            "the server wants a client certificate",
+            "the server wants a client certificate: it ends the session right after the TLS handshake",
             f"add ssl_certfile and ssl_keyfile to {place.setting}",
         )
     return _hangs_up(place, reset="reset" in error.detail.lower())
