@@ -13,6 +13,7 @@ from intelli_checks.context import Context
 from intelli_checks.plugins import checks
 from intelli_checks.runner import diagnose
 from intelli_checks.target import Target
+from intelli_fixtures.processes import until
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="process groups are POSIX")
 
@@ -77,10 +78,7 @@ time.sleep(60)
     assert time.monotonic() - began < 4
     assert (result.outcome.value, "killed" in str(result.reason)) == ("errored", True)
     child = int((tmp_path / "pid").read_text())
-    ends = time.monotonic() + 5
-    while _alive(child) and time.monotonic() < ends:
-        time.sleep(0.01)
-    assert not _alive(child)
+    until(lambda: not _alive(child), 5, "the plugin's child to end")
 
 
 def _alive(pid: int) -> bool:

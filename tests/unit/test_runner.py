@@ -167,10 +167,16 @@ def test_the_clock_of_a_check_starts_after_whoever_pays_for_its_facts() -> None:
     paid = threading.Event()
 
     def pays(ctx: Context) -> Iterator[Finding]:
-        paid.wait(0.6)
+        threading.Event().wait(0.6)  # what gathering costs
+        paid.set()
         yield fail("broken", hint="look")
 
+    def reads(ctx: Context) -> Iterator[Finding]:
+        paid.wait(5)
+        threading.Event().wait(0.1)  # its own work, well within its own 0.3 s
+        yield info("read")
+
     slow = a_check("app", pays)
-    quick = Check("broker", ok, Stage.READY, 0.3, after=("app",))
+    quick = Check("broker", reads, Stage.READY, 0.3, after=("app",))
     report = diagnose([slow, quick], ctx())
     assert [(r.check.id, r.outcome.value) for r in report.results] == [("app", "failed"), ("broker", "passed")]
