@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from intelli_checks.probes.resp import Connection, DialError, ReplyError
 from intelli_checks.probes.survey import QueueDecl
 from intelli_ops import embedded_redis
 from intelli_ops.embedded_redis import RedisServer
+from intelli_ops.ports import free_port
 from intelli_ops.supervisor.child import Service
 from intelli_ops.supervisor.nodes import Node
 from intelli_ops.supervisor.readiness import page_answers, redis_answers
@@ -159,13 +159,6 @@ def celery_command(python: str) -> tuple[str, ...]:
     """
     script = Path(python).parent / "celery"
     return (python, str(script)) if script.is_file() else (python, "-m", "celery")
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _choose_redis(environ: Mapping[str, str]) -> tuple[RedisServer | None, Dsn]:
