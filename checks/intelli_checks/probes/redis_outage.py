@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 from intelli_checks.model import Unavailable
@@ -49,20 +50,24 @@ def _connect(error: DialError, place: Place) -> Words:
     if dsn.unix_path:
         return "socket", f"the socket cannot be opened ({detail})", f"ls -l {dsn.unix_path}; {place.cli} ping"
     if "refused" in detail.lower():
-        if dsn.host in LOOPBACK and place.in_container:
-            return (
-                "refused",
-                f"refused: nothing listens on this port of the container ({dsn.host} in a container is itself)",
-                f"use the service's name in {place.setting}: redis://redis:6379/{dsn.database}   # or start Redis here",
-            )
-        start = "sudo systemctl start redis-server" if dsn.host in LOOPBACK else f"start the server on {dsn.host}"
-        return "refused", "refused: nothing listens there", f"{start}; then: {place.cli} ping"
+        return "refused", "refused: nothing listens there", _start(place)
     if "reset" in detail.lower():
         return _hangs_up(place, reset=True)
     if "timed out" in detail:
         hint = f"nc -vz -w 3 {dsn.host} {dsn.port}   # firewall, security group, wrong address?"
         return "connect-timeout", "no answer to the connection attempt: packets are dropped on the way", hint
     return "connect", f"no connection ({detail})", f"nc -vz -w 3 {dsn.host} {dsn.port}"
+
+
+def _start(place: Place) -> str:
+    host, ping = place.dsn.host, f"{place.cli} ping"
+    if host not in LOOPBACK:
+        return f"start the server on {host}; then: {ping}"
+    if place.in_container:
+        aside = f"in a container {host} is the container itself: is Redis another service?"
+        return f"redis-server --daemonize yes && {ping}   # {aside}"
+    start = "brew services start redis" if sys.platform == "darwin" else "sudo systemctl start redis-server"
+    return f"{start} && {ping}"
 
 
 def _tls(error: DialError, place: Place) -> Words:
