@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from intelli_checks import Finding, Skip, Stage, check, fail, info, warn
 from intelli_checks.dsn import Dsn
@@ -227,6 +228,44 @@ def handlers(survey: Survey) -> Iterator[Finding]:
                 hint=f"def {method}(self, event) in the consumer, or correct the type at {place_of(survey, use)}",
                 subject=place_of(survey, use),
             )
+
+
+@check("channels.group_names", stage=Stage.STATIC, needs=["channels.asgi"])
+@of_channels
+def group_names(survey: Survey) -> Iterator[Finding]:
+    """Events are sent to groups that somebody joins.
+
+    A group is only a name: `group_send` to one that no consumer joins succeeds and reaches nobody. Compares the names
+    in the code, where all of them can be told from it. Shows as: no events, no errors. Fix: one function that makes the
+    name, for both sides. Example: consumers join f"job_{id}", a task sends to f"job-{id}".
+    """
+    joins = usage(survey, "group_add")
+    names = [str(join["group"]) for join in joins if join["group"]]
+    names += [str(name) for route in survey.websocket_routes for name in route.get("groups") or ()]
+    foreign = any(route.get("foreign") for route in survey.websocket_routes)
+    if not names or foreign or not survey.extra.get("usage_complete") or not all(join["group"] for join in joins):
+        raise Skip("the code does not tell every name of a group that is joined")
+    for use in usage(survey, "group_send"):
+        group = use["group"]
+        if group and not any(overlap(group, name) for name in names):
+            yield fail(
+                f"events are sent to group {group}, which no consumer joins{close_to(group, names)} "
+                f"(joined: {listed(sorted(set(names)))})",
+                hint=f"write one name at {place_of(survey, use)} and in the consumer; * is what the program fills in",
+                subject=place_of(survey, use),
+            )
+
+
+@lru_cache(1024)
+def overlap(one: str, other: str) -> bool:
+    """Whether some text fits both patterns; `*` is any text."""
+    if not one or not other:
+        return not (one + other).strip("*")
+    if one[0] == "*":
+        return overlap(one[1:], other) or overlap(one, other[1:])
+    if other[0] == "*":
+        return overlap(other, one)
+    return one[0] == other[0] and overlap(one[1:], other[1:])
 
 
 @check("channels.origin", stage=Stage.STATIC, needs=["channels.asgi"])

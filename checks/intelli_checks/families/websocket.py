@@ -95,7 +95,8 @@ _STEPS = {
     "silent": "the connection is accepted and the handshake never answered",
     "closed": "the connection was closed without an answer to the handshake",
     "protocol": "the answer to the handshake is not WebSocket",
-    "tls": "TLS",
+    "tls": "no TLS connection",
+    "subprotocol": "browsers refuse the answer: it names a subprotocol that was not offered",
     "refused": "nobody listens",
     "resolve": "no such host",
 }
@@ -104,13 +105,19 @@ _STEPS = {
 def _step_hint(own: Attempt) -> str:
     if own.step == "tls":
         return "ws:// for a server without TLS, wss:// for one with; openssl s_client -connect HOST:PORT"
+    if own.step == "subprotocol":
+        return (
+            "accept(subprotocol) only what scope['subprotocols'] offers; to offer some here: [flow] headers, "
+            'Sec-WebSocket-Protocol = "NAME"'
+        )
     return f"{LOOK}; something between that is no web server?"
 
 
 def _opened(found: Handshakes, subject: str) -> Iterator[Finding]:
     own = found.own
     if own.close_code is None:
-        yield info(f"open after {own.seconds * 1000:.0f} ms", subject=subject)
+        chosen = f", subprotocol {own.subprotocol}" if own.subprotocol else ""
+        yield info(f"open after {own.seconds * 1000:.0f} ms{chosen}", subject=subject)
         if own.pong_ms is None:
             yield warn(
                 "a ping was not answered within a second", hint="the server's event loop is blocked", subject=subject

@@ -106,7 +106,7 @@ def gather(ctx: Context, timeout: float) -> Emission:
         raise Skip("the publish/subscribe layer keeps no groups in Redis to look at")
     numbers = channels_state.databases(endpoint, 1.0)
     before = _members(endpoint, numbers)
-    emission = Emission(endpoint.dsn.database, str(layer.config.get("prefix") or "asgi"), layer.alias)
+    emission = Emission(endpoint.dsn.database, layer.prefix, layer.alias)
     try:
         opened = websocket.connect(
             websocket_server.url(ctx.target, shaken.route.path),

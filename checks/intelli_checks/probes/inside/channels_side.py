@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
+import sys
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -150,6 +151,7 @@ def _route(consumer: Any, path: str, stack: list[str]) -> dict[str, Any]:
         "authenticated": any("Auth" in name or "Token" in name or "JWT" in name for name in stack),
         "uses_user": _reads_user(consumer),
         "groups": values.plain(getattr(consumer, "groups", None)),
+        "foreign": _foreign(consumer),
         "layer": values.plain(getattr(consumer, "channel_layer_alias", None)),
     }
 
@@ -158,6 +160,16 @@ def _ordinary(consumer: Any) -> list[str]:
     """Method names every consumer has from Channels itself."""
     bases = [base for base in consumer.__mro__[1:] if base.__module__.startswith("channels.")]
     return [name for base in bases for name in vars(base)]
+
+
+def _foreign(consumer: Any) -> bool:
+    """Whether some of it comes from an installed package, whose code is not read for groups and events."""
+    bases = [base for base in consumer.__mro__ if base.__module__.partition(".")[0] not in _FRAMEWORK]
+    files = [str(getattr(sys.modules.get(base.__module__), "__file__", "")) for base in bases]
+    return any("site-packages" in file or "dist-packages" in file for file in files)
+
+
+_FRAMEWORK = ("channels", "builtins", "asgiref")
 
 
 def _reads_user(consumer: Any) -> bool:
