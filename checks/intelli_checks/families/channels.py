@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Iterator
 from itertools import groupby
 
 from intelli_checks import Finding, Skip, check, fail, info, warn
@@ -11,11 +10,11 @@ from intelli_checks.context import Context
 from intelli_checks.families.channels_settings import IN_MEMORY
 from intelli_checks.families.places import compare
 from intelli_checks.probes.channels import Exchange
-from intelli_checks.probes.channels_state import Backlog, LayerState
+from intelli_checks.probes.channels_state import Backlog, LayerState, limit_of
 from intelli_checks.probes.survey import LayerDecl, Survey
 
-CAPACITY, EXPIRY = 100, 60
-"""channels_redis's defaults: messages per process, seconds."""
+EXPIRY = 60
+"""Seconds, channels_redis's default."""
 MANY = 1000
 """Members left behind by processes that are gone; fewer are what any crash leaves for a day."""
 
@@ -206,13 +205,3 @@ def groups(ctx: Context) -> Iterator[Finding]:
 def _declared(ctx: Context) -> tuple[LayerDecl, ...]:
     survey: Survey | None = ctx.project
     return survey.layers if survey else ()
-
-
-def limit_of(layers: Iterable[LayerDecl], one: Backlog) -> int:
-    """The capacity declared for this queue."""
-    for layer in layers:
-        if layer.prefix == one.prefix:
-            special: Mapping[str, int] = layer.config.get("channel_capacity") or {}
-            fitting = [int(size) for pattern, size in special.items() if fnmatchcase(one.channel, str(pattern))]
-            return fitting[0] if fitting else int(layer.config.get("capacity") or CAPACITY)
-    return CAPACITY

@@ -164,8 +164,12 @@ def asgi(survey: Survey) -> Iterator[Finding]:
         return
     protocols = survey.extra.get("asgi_protocols") or ()
     if "websocket" not in protocols and not survey.websocket_routes:
+        if not (consumers := usage(survey, "consumer")):
+            yield info("no consumer of WebSockets in the code, and no route to one")
+            return
         yield warn(
-            f"{survey.django['ASGI_APPLICATION']} takes no WebSocket: every handshake is refused",
+            f"{survey.django['ASGI_APPLICATION']} takes no WebSocket, so every handshake is refused; no route leads to "
+            f"{listed([str(one['name']) for one in consumers])}",
             hint='ProtocolTypeRouter({"http": ..., "websocket": URLRouter(...)})',
         )
 
@@ -293,7 +297,8 @@ def user(survey: Survey) -> Iterator[Finding]:
     ends with 500. Fix: wrap the router. Example: a URLRouter straight under ProtocolTypeRouter.
     """
     for route in survey.websocket_routes:
-        if route.get("uses_user") and not route.get("authenticated") and not route.get("middleware"):
+        others = [name for name in route.get("middleware") or () if name not in _WITHOUT_USER]
+        if route.get("uses_user") and not route.get("authenticated") and not others:
             yield fail(
                 f'{route["consumer"]} reads scope["user"], but nothing in front of it puts one there',
                 hint="AuthMiddlewareStack(URLRouter(...)) in the ASGI application",
@@ -301,3 +306,7 @@ def user(survey: Survey) -> Iterator[Finding]:
             )
         elif not route.get("authenticated"):
             yield info(f"{route['path']} is open to anybody who connects", subject=str(route["path"]))
+
+
+_WITHOUT_USER = frozenset({"OriginValidator", "CookieMiddleware", "SessionMiddleware", "LifespanMiddleware"})
+"""Middleware of Channels that stands in front of consumers and sets no user."""

@@ -7,13 +7,15 @@ joined; `PREFIXspecific.PROCESS!` is the one queue of a process, a sorted set of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from intelli_checks.model import Unavailable
 from intelli_checks.probes import clients
 from intelli_checks.probes.redis import Endpoint
 from intelli_checks.probes.resp import Connection, DialError, Reply, ReplyError
+from intelli_checks.probes.survey import LayerDecl
 from intelli_checks.text import safe
 
 PAGES, PAGE = 20, 1000
@@ -22,6 +24,8 @@ MAX_DETAILS = 500
 GROUP, SPECIFIC = ":group:", "specific."
 OWN = ":group:intelli-ops."
 """Groups of our own round trips."""
+CAPACITY = 100
+"""Messages a queue holds, channels_redis's default."""
 _MEMBERS = 50
 
 
@@ -213,3 +217,13 @@ def _age(oldest: Reply, now: float) -> float | None:
         case [_, bytes(score)]:
             return max(0.0, round(now - float(score), 1))
     return None
+
+
+def limit_of(layers: Iterable[LayerDecl], one: Backlog) -> int:
+    """The capacity declared for this queue."""
+    for layer in layers:
+        if layer.prefix == one.prefix:
+            special: Mapping[str, int] = layer.config.get("channel_capacity") or {}
+            fitting = [int(size) for pattern, size in special.items() if fnmatchcase(one.channel, str(pattern))]
+            return fitting[0] if fitting else int(layer.config.get("capacity") or CAPACITY)
+    return CAPACITY

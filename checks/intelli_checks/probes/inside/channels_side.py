@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -140,6 +141,7 @@ def _middleware(application: Any) -> str:
 
 
 def _route(consumer: Any, path: str, stack: list[str]) -> dict[str, Any]:
+    source = _source(consumer)
     methods = [name for name, _ in inspect.getmembers(consumer, callable) if not name.startswith("_")]
     return {
         "path": path,
@@ -149,7 +151,8 @@ def _route(consumer: Any, path: str, stack: list[str]) -> dict[str, Any]:
         "middleware": stack,
         "origin_checked": any("Origin" in name or "Host" in name for name in stack),
         "authenticated": any("Auth" in name or "Token" in name or "JWT" in name for name in stack),
-        "uses_user": _reads_user(consumer),
+        "uses_user": 'scope["user"]' in source or "scope['user']" in source,
+        "looks_up": bool(_LOOKS_UP.search(source)),
         "groups": values.plain(getattr(consumer, "groups", None)),
         "foreign": _foreign(consumer),
         "layer": values.plain(getattr(consumer, "channel_layer_alias", None)),
@@ -172,9 +175,11 @@ def _foreign(consumer: Any) -> bool:
 _FRAMEWORK = ("channels", "builtins", "asgiref")
 
 
-def _reads_user(consumer: Any) -> bool:
+_LOOKS_UP = re.compile(r"\.a?get\(\s*\w+=|get_object_or_404\(")
+
+
+def _source(consumer: Any) -> str:
     try:
-        source = inspect.getsource(consumer)
+        return inspect.getsource(consumer)
     except (OSError, TypeError):
-        return False
-    return 'scope["user"]' in source or "scope['user']" in source
+        return ""

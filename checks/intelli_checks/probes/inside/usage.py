@@ -14,7 +14,7 @@ from typing import Any
 
 from . import detect, group_names
 
-MENTIONS = (".delay(", "apply_async(", "chord(", "AsyncResult(", "group_send", "group_add", ".send(")
+MENTIONS = (".delay(", "apply_async(", "chord(", "AsyncResult(", "group_send", "group_add", ".send(", "Consumer)")
 SECONDS = 0.5
 """Time for a whole project; what lies beyond is not looked at."""
 MAX_USES = 300
@@ -75,6 +75,13 @@ class _Reader(ast.NodeVisitor):
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
         self.visit_FunctionDef(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        if any(
+            str(getattr(base, "attr", getattr(base, "id", ""))).endswith("WebsocketConsumer") for base in node.bases
+        ):
+            self.add("consumer", node, name=node.name)
+        self.generic_visit(node)
 
     def visit_With(self, node: ast.With) -> None:
         self._inside(sum(_is_atomic(item.context_expr) for item in node.items), node)
