@@ -309,10 +309,14 @@ class Context:
     @fact
     def layer_states(self) -> tuple[LayerState, ...]:
         """Groups, members and backlog of every Redis of the channel layers."""
-        from intelli_checks.probes import channels_state
+        from intelli_checks.probes import channels_state, websocket_server
 
+        survey = websocket_server.declared(self)
+        prefixes = sorted({layer.prefix for layer in survey.layers}) if survey else ()
         return tuple(
-            state for endpoint in self.channels_endpoints for state in channels_state.gather(endpoint, self.budget(2.0))
+            state
+            for endpoint in self.channels_endpoints
+            for state in channels_state.gather(endpoint, self.budget(2.0), prefixes=prefixes)
         )
 
     @fact

@@ -10,11 +10,11 @@ from intelli_checks.context import Context
 from intelli_checks.families.channels_settings import IN_MEMORY
 from intelli_checks.families.places import compare
 from intelli_checks.probes.channels import Exchange
-from intelli_checks.probes.channels_state import LayerState
+from intelli_checks.probes.channels_state import Backlog, LayerState, limit_of
 from intelli_checks.probes.survey import LayerDecl, Survey
 
-CAPACITY, EXPIRY = 100, 60
-"""channels_redis's defaults: messages per process, seconds."""
+EXPIRY = 60
+"""Seconds, channels_redis's default."""
 MANY = 1000
 """Members left behind by processes that are gone; fewer are what any crash leaves for a day."""
 
@@ -115,25 +115,42 @@ def capacity(ctx: Context) -> Iterator[Finding]:
 
 @check("channels.backlog", needs=["redis.channels"], after=["channels.capacity"])
 def backlog(ctx: Context) -> Iterator[Finding]:
-    """Web processes read what is sent to their sockets.
+    """Web processes read what is sent to their sockets, and workers of Channels their channels.
 
     Each process has one queue in Redis; a healthy one is empty. At `capacity` every further event for any of its
     sockets is dropped without an error. Cause: a web process that is frozen, blocked by synchronous code in a consumer,
     or gone. Shows as: ZCARD of `asgispecific.…!` at the capacity. Fix: restart that process.
+    A channel with a name is read by `manage.py runworker NAME`; when it is full, `send()` raises ChannelFull.
     """
     for state in ctx.layer_states:
         for one in state.backlogs:
-            limit = _limit(_declared(ctx), one.prefix)
-            told = f"{one.waiting} messages wait in {one.key}, the oldest for {one.seconds or 0:.0f} s"
-            subject = f"{state.address}/{state.database}"
-            if one.waiting >= limit:
-                gone = state.readers == 0 and not state.stalled
-                why = "the process that should read them is gone" if gone else "the web process does not read them"
-                full = f"{told}: full (capacity {limit}), every further event for its sockets is dropped; {why}"
-                hint = "restart the web process (find it: intelli-ops channels); more room: CONFIG capacity"
-                yield (warn if gone else fail)(full, hint=hint, subject=subject, waiting=one.waiting, capacity=limit)
-            elif (one.seconds or 0) > EXPIRY / 6 and state.readers:
-                yield warn(f"{told}: a web process hangs", hint="restart the web process", subject=subject)
+            limit = limit_of(_declared(ctx), one)
+            yield from _named(state, one, limit) if one.named else _of_process(state, one, limit)
+
+
+def _waits(one: Backlog) -> str:
+    return f"{one.waiting} messages wait in {one.key}, the oldest for {one.seconds or 0:.0f} s"
+
+
+def _of_process(state: LayerState, one: Backlog, limit: int) -> Iterator[Finding]:
+    if one.waiting >= limit:
+        gone = state.readers is not None and not state.stalled  # a blocked reader would have emptied it
+        why = "the process that should read them is gone" if gone else "the web process does not read them"
+        full = f"{_waits(one)}: full (capacity {limit}), every further event for its sockets is dropped; {why}"
+        hint = "restart the web process (find it: intelli-ops channels); more room: CONFIG capacity"
+        yield (warn if gone else fail)(full, hint=hint, subject=state.name, waiting=one.waiting, capacity=limit)
+    elif (one.seconds or 0) > EXPIRY / 6 and state.stalled:
+        yield warn(f"{_waits(one)}: a web process hangs", hint="restart the web process", subject=state.name)
+
+
+def _named(state: LayerState, one: Backlog, limit: int) -> Iterator[Finding]:
+    """A channel with a name has its own reader: a worker of Channels."""
+    hint = f"python manage.py runworker {one.channel}   # keep it running beside the web server"
+    if one.waiting >= limit:
+        full = f"{_waits(one)}: full (capacity {limit}), send() raises ChannelFull; nobody reads channel {one.channel}"
+        yield fail(full, hint=hint, subject=state.name, waiting=one.waiting, capacity=limit)
+    elif (one.seconds or 0) > EXPIRY / 6:
+        yield warn(f"{_waits(one)}: nobody reads channel {one.channel}", hint=hint, subject=state.name)
 
 
 @check("channels.prefix", needs=["redis.channels"], after=["channels.capacity"])
@@ -144,7 +161,7 @@ def prefix(ctx: Context) -> Iterator[Finding]:
     sends succeed and nothing arrives, or events of another environment arrive. Fix: the same prefix for one system, a
     database or prefix of its own for each. Example: keys asgi:group:job_7 and staging:group:job_7 in one database.
     """
-    declared = {str(layer.config.get("prefix") or "asgi") for layer in _declared(ctx)}
+    declared = {layer.prefix for layer in _declared(ctx)}
     for state in ctx.layer_states:
         foreign = sorted(state.prefixes - declared) if declared else []
         if not foreign or any("__" in name for name in foreign):
@@ -155,7 +172,7 @@ def prefix(ctx: Context) -> Iterator[Finding]:
             f"this project's groups: {ours}; others in the same database: {counted}: another project, or a process of "
             "this one with other settings, which it cannot reach",
             hint="give every process of this project the same prefix, and every other project its own database",
-            subject=f"{state.address}/{state.database}",
+            subject=state.name,
             prefixes=sorted(state.prefixes),
         )
 
@@ -174,7 +191,7 @@ def groups(ctx: Context) -> Iterator[Finding]:
     """
     for state in ctx.layer_states:
         members = sum(group.members for group in state.groups)
-        subject = f"{state.address}/{state.database}"
+        subject = state.name
         yield info(f"{state.group_count} groups, {members} members, {state.readers or 0} readers", subject=subject)
         largest = max(state.groups, key=lambda group: group.members, default=None)
         if largest and members > MANY and state.readers == 0 and not state.stalled:
@@ -188,11 +205,3 @@ def groups(ctx: Context) -> Iterator[Finding]:
 def _declared(ctx: Context) -> tuple[LayerDecl, ...]:
     survey: Survey | None = ctx.project
     return survey.layers if survey else ()
-
-
-def _limit(layers: tuple[LayerDecl, ...], prefix: str) -> int:
-    """The capacity declared for this prefix."""
-    for layer in layers:
-        if str(layer.config.get("prefix") or "asgi") == prefix:
-            return int(layer.config.get("capacity") or CAPACITY)
-    return CAPACITY

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from intelli_checks import Finding, Skip, Stage, check, fail, info, warn
 from intelli_checks.dsn import Dsn
@@ -163,8 +164,12 @@ def asgi(survey: Survey) -> Iterator[Finding]:
         return
     protocols = survey.extra.get("asgi_protocols") or ()
     if "websocket" not in protocols and not survey.websocket_routes:
+        if not (consumers := usage(survey, "consumer")):
+            yield info("no consumer of WebSockets in the code, and no route to one")
+            return
         yield warn(
-            f"{survey.django['ASGI_APPLICATION']} takes no WebSocket: every handshake is refused",
+            f"{survey.django['ASGI_APPLICATION']} takes no WebSocket, so every handshake is refused; no route leads to "
+            f"{listed([str(one['name']) for one in consumers])}",
             hint='ProtocolTypeRouter({"http": ..., "websocket": URLRouter(...)})',
         )
 
@@ -229,6 +234,44 @@ def handlers(survey: Survey) -> Iterator[Finding]:
             )
 
 
+@check("channels.group_names", stage=Stage.STATIC, needs=["channels.asgi"])
+@of_channels
+def group_names(survey: Survey) -> Iterator[Finding]:
+    """Events are sent to groups that somebody joins.
+
+    A group is only a name: `group_send` to one that no consumer joins succeeds and reaches nobody. Compares the names
+    in the code, where all of them can be told from it. Shows as: no events, no errors. Fix: one function that makes the
+    name, for both sides. Example: consumers join f"job_{id}", a task sends to f"job-{id}".
+    """
+    joins = usage(survey, "group_add")
+    names = [str(join["group"]) for join in joins if join["group"]]
+    names += [str(name) for route in survey.websocket_routes for name in route.get("groups") or ()]
+    foreign = any(route.get("foreign") for route in survey.websocket_routes)
+    if not names or foreign or not survey.extra.get("usage_complete") or not all(join["group"] for join in joins):
+        raise Skip("the code does not tell every name of a group that is joined")
+    for use in usage(survey, "group_send"):
+        group = use["group"]
+        if group and not any(overlap(group, name) for name in names):
+            yield fail(
+                f"events are sent to group {group}, which no consumer joins{close_to(group, names)} "
+                f"(joined: {listed(sorted(set(names)))})",
+                hint=f"write one name at {place_of(survey, use)} and in the consumer; * is what the program fills in",
+                subject=place_of(survey, use),
+            )
+
+
+@lru_cache(1024)
+def overlap(one: str, other: str) -> bool:
+    """Whether some text fits both patterns; `*` is any text."""
+    if not one or not other:
+        return not (one + other).strip("*")
+    if one[0] == "*":
+        return overlap(one[1:], other) or overlap(one, other[1:])
+    if other[0] == "*":
+        return overlap(other, one)
+    return one[0] == other[0] and overlap(one[1:], other[1:])
+
+
 @check("channels.origin", stage=Stage.STATIC, needs=["channels.asgi"])
 @of_channels
 def origin(survey: Survey) -> Iterator[Finding]:
@@ -254,7 +297,8 @@ def user(survey: Survey) -> Iterator[Finding]:
     ends with 500. Fix: wrap the router. Example: a URLRouter straight under ProtocolTypeRouter.
     """
     for route in survey.websocket_routes:
-        if route.get("uses_user") and not route.get("authenticated") and not route.get("middleware"):
+        others = [name for name in route.get("middleware") or () if name not in _WITHOUT_USER]
+        if route.get("uses_user") and not route.get("authenticated") and not others:
             yield fail(
                 f'{route["consumer"]} reads scope["user"], but nothing in front of it puts one there',
                 hint="AuthMiddlewareStack(URLRouter(...)) in the ASGI application",
@@ -262,3 +306,7 @@ def user(survey: Survey) -> Iterator[Finding]:
             )
         elif not route.get("authenticated"):
             yield info(f"{route['path']} is open to anybody who connects", subject=str(route["path"]))
+
+
+_WITHOUT_USER = frozenset({"OriginValidator", "CookieMiddleware", "SessionMiddleware", "LifespanMiddleware"})
+"""Middleware of Channels that stands in front of consumers and sets no user."""

@@ -59,8 +59,11 @@ def _told(flow: Flow) -> Iterator[Finding]:
             yield info(f"{hop.at * 1000:8.0f} ms  {hop.name}{f': {hop.detail}' if hop.detail else ''}")
         return
     for name, quantiles in percentiles(flow).items():
-        p50, p95, worst = (round(seconds * 1000) for seconds in quantiles)
-        yield info(f"{name}: p50 {p50} ms, p95 {p95} ms, worst {worst} ms, n {len(flow.runs)}", subject=name)
+        floor, p50, p95, worst = (round(seconds * 1000) for seconds in quantiles)
+        yield info(
+            f"{name}: floor {floor} ms, p50 {p50} ms, p95 {p95} ms, worst {worst} ms, n {len(flow.runs)}",
+            subject=name, floor_ms=floor, p50_ms=p50, p95_ms=p95, worst_ms=worst,
+        )  # fmt: skip
 
 
 def first_broken(plan: Plan, run: Run) -> Broken | None:

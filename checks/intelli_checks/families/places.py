@@ -27,7 +27,7 @@ def _layer(survey: Survey) -> str:
 
 
 def _layer_prefix(survey: Survey) -> str:
-    return ", ".join(str(layer.config.get("prefix") or "asgi") for layer in survey.layers)
+    return ", ".join(layer.prefix for layer in survey.layers)
 
 
 def _layer_keys(survey: Survey) -> str:

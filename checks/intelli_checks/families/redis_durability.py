@@ -44,8 +44,11 @@ def restart(ctx: Context) -> Iterator[Finding]:
     for server in servers(ctx):
         yield from _young(server)
         yield from _flushed(server)
-        if server.is_broker and server.facts.persistent is False and (server.facts.uptime or _YOUNG) < _YOUNG:
-            yield from _under_workers(ctx, server)
+        if (server.facts.uptime or _YOUNG) < _YOUNG:
+            if server.is_broker and server.facts.persistent is False:
+                yield from _under_workers(ctx, server)
+            if "channels" in server.roles:
+                yield from _under_sockets(ctx, server)
 
 
 @check("redis.replication", stage=Stage.READY, needs=["redis.broker"])
@@ -103,14 +106,33 @@ def _young(server: Server) -> Iterator[Finding]:
     yield info(since, subject=server.subject, uptime_seconds=uptime, run_id=server.facts.info.get("run_id", ""))
 
 
+def _older_workers(ctx: Context, uptime: int) -> list[str]:
+    """Workers that ran before a server started, so that it must have been restarted under them."""
+    try:
+        return [node.name for node in ctx.fleet.nodes if node.uptime and node.uptime > uptime + _STARTED_TOGETHER]
+    except (Skip, Unavailable):  # then the check of the workers tells
+        return []
+
+
+def _under_sockets(ctx: Context, server: Server) -> Iterator[Finding]:
+    """channels_redis.core forgets who is in which group, and each consumer that waited for a message ended."""
+    survey = ctx.project
+    core = survey and any(layer.backend.endswith("core.RedisChannelLayer") for layer in survey.layers)
+    uptime = server.facts.uptime or 0
+    if core and _older_workers(ctx, uptime):
+        yield warn(
+            f"the channel layer's Redis restarted {_ago(uptime)} in a running system: every socket that was open "
+            "closed with 1011, and only those that came back are in their groups",
+            hint="let browsers connect again by themselves; send the state when they do, layers keep nothing",
+            subject=server.subject,
+            uptime_seconds=uptime,
+        )
+
+
 def _under_workers(ctx: Context, server: Server) -> Iterator[Finding]:
     """A worker older than its broker saw it restart: what was queued and running then was lost."""
     uptime = server.facts.uptime or 0
-    try:
-        older = [node.name for node in ctx.fleet.nodes if node.uptime and node.uptime > uptime + _STARTED_TOGETHER]
-    except (Skip, Unavailable):  # then the check of the workers tells
-        return
-    if older:
+    if older := _older_workers(ctx, uptime):
         yield warn(
             f"Redis restarted {_ago(uptime)} under {len(older)} running workers, without persistence: "
             "what was queued or running then is lost",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from intelli_checks import Finding, Skip, Stage, check, fail, info, warn
@@ -89,13 +90,25 @@ def handshake(ctx: Context) -> Iterator[Finding]:
     else:
         message, hint = plain_http(own)
         yield fail(message, hint=hint, subject=subject, status=own.status, server=own.server)
+    for route, attempt in found.others:
+        yield from _other(replace(found, route=route, own=attempt))
+
+
+def _other(found: Handshakes) -> Iterator[Finding]:
+    """Of further routes only what breaks: whether they may be refused is not known."""
+    own, subject = found.own, f"{found.route.name} from {found.own.origin}"
+    if (own.status or 0) >= 500:
+        yield from _raised(found, subject)
+    elif own.accepted and own.close_code in {1006, 1011}:
+        yield from _opened(found, subject)
 
 
 _STEPS = {
     "silent": "the connection is accepted and the handshake never answered",
     "closed": "the connection was closed without an answer to the handshake",
     "protocol": "the answer to the handshake is not WebSocket",
-    "tls": "TLS",
+    "tls": "no TLS connection",
+    "subprotocol": "browsers refuse the answer: it names a subprotocol that was not offered",
     "refused": "nobody listens",
     "resolve": "no such host",
 }
@@ -104,17 +117,25 @@ _STEPS = {
 def _step_hint(own: Attempt) -> str:
     if own.step == "tls":
         return "ws:// for a server without TLS, wss:// for one with; openssl s_client -connect HOST:PORT"
+    if own.step == "subprotocol":
+        return (
+            "accept(subprotocol) only what scope['subprotocols'] offers; to offer some here: [flow] headers, "
+            'Sec-WebSocket-Protocol = "NAME"'
+        )
     return f"{LOOK}; something between that is no web server?"
 
 
 def _opened(found: Handshakes, subject: str) -> Iterator[Finding]:
     own = found.own
     if own.close_code is None:
-        yield info(f"open after {own.seconds * 1000:.0f} ms", subject=subject)
+        chosen = f", subprotocol {own.subprotocol}" if own.subprotocol else ""
+        yield info(f"open after {own.seconds * 1000:.0f} ms{chosen}", subject=subject)
         if own.pong_ms is None:
             yield warn(
                 "a ping was not answered within a second", hint="the server's event loop is blocked", subject=subject
             )
+    elif own.close_code in {1006, 1011} and found.route.made_up and found.route.looks_up:
+        yield _made_up(found, closed(own), subject)
     elif own.close_code in {1006, 1011}:
         yield fail(
             f"accepted, and closed again after {own.lived:.1f} s with {closed(own)}: {_who(found)} raised an exception",
@@ -124,6 +145,15 @@ def _opened(found: Handshakes, subject: str) -> Iterator[Finding]:
         )
     else:
         yield info(f"accepted, then closed by the application: {closed(own)}", subject=subject)
+
+
+def _made_up(found: Handshakes, answer: str, subject: str) -> Finding:
+    """A consumer that asks for a row which does not exist: that proves nothing about rows that do."""
+    return warn(
+        f"{answer}: {_who(found)} raised an exception under a made-up id; perhaps because nothing exists under it",
+        hint=f"name a path that exists: --websocket {found.route.name}; a missing row is better refused with close()",
+        subject=subject,
+    )
 
 
 def _who(found: Handshakes) -> str:
@@ -162,7 +192,9 @@ def _allowed(origin: str, allowed: tuple[str, ...]) -> bool:
 
 def _raised(found: Handshakes, subject: str) -> Iterator[Finding]:
     status = found.own.status
-    if status in {502, 503, 504}:
+    if status not in {502, 503, 504} and found.route.made_up and found.route.looks_up:
+        yield _made_up(found, str(status), subject)
+    elif status in {502, 503, 504}:
         yield fail(f"{status}: the proxy reaches no server behind it", hint="start the ASGI server", subject=subject)
     elif found.route.pattern:
         before = f" (or {listed(found.route.middleware)})" if found.route.middleware else ""

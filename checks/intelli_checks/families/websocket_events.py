@@ -74,6 +74,8 @@ def delivery(ctx: Context) -> Iterator[Finding]:
         yield fail(f"the project could not send: {found.error}", hint="intelli-ops check channels")
     elif found.read is None:
         raise Skip("the socket joined no group: there is nobody to send to")
+    elif not found.read and found.close_code is not None:
+        raise Skip(f"the socket was closed with {code(found.close_code)} before the message was read: websocket.idle")
     elif not found.read:
         yield fail(
             "the message still waits in the queue of the web process: it does not read its layer",

@@ -49,7 +49,8 @@ def plain_http(attempt: Attempt) -> tuple[str, str]:
         return f"{told}: the proxy ({attempt.server}) drops the Upgrade header, or a WSGI server is behind it", _UPGRADE
     if "uvicorn" in name:
         return f"{told}: this uvicorn has no WebSocket library", _WITH_LIBRARY
-    return f"{told} ({attempt.server or 'no Server header'}): a WSGI server, or a proxy that drops Upgrade", _SERVE_ASGI
+    name = attempt.server or "no Server header"
+    return f"{told} ({name}): a WSGI server, a proxy that drops Upgrade, or another project's server", _SERVE_ASGI
 
 
 _SERVE_ASGI = (

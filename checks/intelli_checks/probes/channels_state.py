@@ -1,18 +1,21 @@
 """Groups, members and backlog of a channel layer, read from its Redis.
 
 Key names as channels_redis.core 4 writes them: `PREFIX:group:NAME` is a sorted set of channel names by the time they
-joined; `PREFIXspecific.PROCESS!` is the one queue of a process, a sorted set of messages by the time they were sent.
+joined; `PREFIXspecific.PROCESS!` is the one queue of a process, a sorted set of messages by the time they were sent;
+`PREFIXNAME` is the same for a channel with a name, which `manage.py runworker NAME` reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from intelli_checks.model import Unavailable
 from intelli_checks.probes import clients
 from intelli_checks.probes.redis import Endpoint
 from intelli_checks.probes.resp import Connection, DialError, Reply, ReplyError
+from intelli_checks.probes.survey import LayerDecl
 from intelli_checks.text import safe
 
 PAGES, PAGE = 20, 1000
@@ -21,6 +24,8 @@ MAX_DETAILS = 500
 GROUP, SPECIFIC = ":group:", "specific."
 OWN = ":group:intelli-ops."
 """Groups of our own round trips."""
+CAPACITY = 100
+"""Messages a queue holds, channels_redis's default."""
 _MEMBERS = 50
 
 
@@ -45,13 +50,23 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits for one process."""
+    """What waits for one process, or in one channel with a name."""
 
     key: str
     prefix: str
     waiting: int
     seconds: float | None = None
     """Since the oldest of it was sent."""
+
+    @property
+    def channel(self) -> str:
+        """The channel's name; of a process `specific.PROCESS!`."""
+        return self.key.removeprefix(self.prefix)
+
+    @property
+    def named(self) -> bool:
+        """Whether it is a channel with a name, which no web process reads."""
+        return not self.channel.startswith(SPECIFIC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +86,30 @@ class LayerState:
     """Whether every key was seen."""
 
     @property
+    def name(self) -> str:
+        return f"{self.address}/{self.database}"
+
+    @property
     def prefixes(self) -> frozenset[str]:
         return frozenset(group.prefix for group in self.groups)
 
 
-def gather(endpoint: Endpoint, timeout: float, databases: Sequence[int] = ()) -> tuple[LayerState, ...]:
-    """The layer's own database, or each of `databases`; raises Unavailable when the server does not answer."""
+def gather(
+    endpoint: Endpoint, timeout: float, databases: Sequence[int] = (), prefixes: Sequence[str] = ()
+) -> tuple[LayerState, ...]:
+    """The layer's own database, or each of `databases`; raises Unavailable when the server does not answer.
+
+    Channels with a name are looked for below `prefixes`: nothing else tells their keys from other people's.
+    """
     try:
         with Connection.open(endpoint.dsn, timeout, tls=endpoint.tls, via=endpoint.via) as connection:
-            return tuple(_look(connection, endpoint, number) for number in databases or (endpoint.dsn.database,))
+            numbers = databases or (endpoint.dsn.database,)
+            states = []
+            for number in numbers:
+                if numbers != (endpoint.dsn.database,):  # where it is connected to; an ACL may forbid SELECT
+                    connection.call("SELECT", number)
+                states.append(_look(connection, endpoint, number, prefixes))
+            return tuple(states)
     except (DialError, ReplyError) as error:
         raise Unavailable(
             f"the channel layer's Redis broke off at {safe(error)}",
@@ -100,20 +130,22 @@ def databases(endpoint: Endpoint, timeout: float) -> tuple[int, ...]:
     return tuple(sorted(found | {endpoint.dsn.database}))
 
 
-def _look(connection: Connection, endpoint: Endpoint, database: int) -> LayerState:
-    if database != endpoint.dsn.database:
-        connection.call("SELECT", database)
+def _look(connection: Connection, endpoint: Endpoint, database: int, prefixes: Sequence[str]) -> LayerState:
     keys, complete = _scan(connection)
     now = _now(connection)
     groups = [key for key in keys if GROUP in key and OWN not in key]
     queues = [key for key in keys if SPECIFIC in key and key.endswith("!")]
+    named = [(key, one) for key in keys for one in prefixes if _is_named(key, one)][:MAX_DETAILS]
     listed = clients.listing(connection)
     mine = [client for client in listed or () if client.database == database and client.command == "bzpopmin"]
     return LayerState(
         endpoint.dsn.address,
         database,
         tuple(_groups(connection, groups[:MAX_DETAILS], database, now)),
-        tuple(_backlogs(connection, queues[:MAX_DETAILS], now)),
+        (
+            *_backlogs(connection, [(key, key.partition(SPECIFIC)[0]) for key in queues[:MAX_DETAILS]], now),
+            *_backlogs(connection, _sorted_sets(connection, named), now),
+        ),
         len(groups),
         None if listed is None else sum(client.blocked for client in mine),
         tuple(client.idle for client in mine if not client.blocked and client.idle > 2),
@@ -156,13 +188,24 @@ def _groups(connection: Connection, keys: Sequence[str], database: int, now: flo
             yield Group(safe(name), safe(prefix), database, count, channels, _age(oldest, now))
 
 
-def _backlogs(connection: Connection, keys: Sequence[str], now: float) -> Iterator[Backlog]:
+def _is_named(key: str, prefix: str) -> bool:
+    return key.startswith(prefix) and GROUP not in key and SPECIFIC not in key and not key.endswith("$inflight")
+
+
+def _sorted_sets(connection: Connection, keys: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Those of the keys that can be a channel: anybody else's key may begin so, too."""
+    kinds = connection.pipeline(("TYPE", key) for key, _ in keys)
+    return [key for key, kind in zip(keys, kinds, strict=True) if kind in {"zset", b"zset"}]
+
+
+def _backlogs(connection: Connection, keys: Sequence[tuple[str, str]], now: float) -> Iterator[Backlog]:
+    """Of keys and their prefixes."""
     replies = connection.pipeline(
-        command for key in keys for command in (("ZCARD", key), ("ZRANGE", key, 0, 0, "WITHSCORES"))
+        command for key, _ in keys for command in (("ZCARD", key), ("ZRANGE", key, 0, 0, "WITHSCORES"))
     )
-    for key, count, oldest in zip(keys, replies[::2], replies[1::2], strict=True):
+    for (key, prefix), count, oldest in zip(keys, replies[::2], replies[1::2], strict=True):
         if isinstance(count, int) and count:
-            yield Backlog(safe(key), safe(key.partition(SPECIFIC)[0]), count, _age(oldest, now))
+            yield Backlog(safe(key), safe(prefix), count, _age(oldest, now))
 
 
 def _list(reply: Reply) -> list[Reply]:
@@ -174,3 +217,13 @@ def _age(oldest: Reply, now: float) -> float | None:
         case [_, bytes(score)]:
             return max(0.0, round(now - float(score), 1))
     return None
+
+
+def limit_of(layers: Iterable[LayerDecl], one: Backlog) -> int:
+    """The capacity declared for this queue."""
+    for layer in layers:
+        if layer.prefix == one.prefix:
+            special: Mapping[str, int] = layer.config.get("channel_capacity") or {}
+            fitting = [int(size) for pattern, size in special.items() if fnmatchcase(one.channel, str(pattern))]
+            return fitting[0] if fitting else int(layer.config.get("capacity") or CAPACITY)
+    return CAPACITY

@@ -69,8 +69,8 @@ def _tasks(plan: Plan, run: Run) -> Iterator[Hop]:
         yield Hop(f"queue {queue}", at, f"waited {waits[queue] * 1000:.0f} ms, ran {runs[queue] * 1000:.0f} ms")
 
 
-def percentiles(flow: Flow) -> Mapping[str, tuple[float, float, float]]:
-    """Hop -> median, 95th percentile and worst of its seconds, by nearest rank."""
+def percentiles(flow: Flow) -> Mapping[str, tuple[float, float, float, float]]:
+    """Hop -> best, median, 95th percentile and worst of its seconds, by nearest rank."""
     seen: dict[str, list[float]] = {}
     for run in flow.runs:
         for hop in hops(flow.plan, run):
@@ -78,6 +78,6 @@ def percentiles(flow: Flow) -> Mapping[str, tuple[float, float, float]]:
     return {name: _ranks(sorted(values)) for name, values in seen.items()}
 
 
-def _ranks(values: list[float]) -> tuple[float, float, float]:
+def _ranks(values: list[float]) -> tuple[float, float, float, float]:
     last = len(values) - 1
-    return values[last // 2], values[round(0.95 * last)], values[last]
+    return values[0], values[last // 2], values[round(0.95 * last)], values[last]

@@ -83,7 +83,7 @@ def _ask(method: str, url: str, timeout: float, options: Mapping[str, Any]) -> A
     except exceptions.NewConnectionError as error:
         raise _unavailable("refused", f"nobody listens: {_cause(error)}", url) from error
     except exceptions.SSLError as error:
-        raise _unavailable("tls", f"TLS: {_cause(error)}", url) from error
+        raise _unavailable("tls", tls_words(_bottom(error)), url) from error
     except exceptions.TimeoutError as error:
         raise _unavailable("silent", f"no answer within {timeout:.1f} s", url) from error
     except exceptions.HTTPError as error:
@@ -92,17 +92,37 @@ def _ask(method: str, url: str, timeout: float, options: Mapping[str, Any]) -> A
     return Answer(method, safe(url), response.status, headers, body, time.monotonic() - started)
 
 
-def _cause(error: BaseException) -> str:
-    """The operating system's or OpenSSL's own word, at the bottom of the chain."""
+def tls_words(error: BaseException) -> str:
+    """What went wrong with TLS, for certificates and for ports that do not speak it."""
+    words = safe(getattr(error, "verify_message", "") or getattr(error, "strerror", None) or error)[:200]
+    if getattr(error, "verify_code", None) in {62, 64}:  # X509_V_ERR_HOSTNAME_MISMATCH, _IP_ADDRESS_MISMATCH
+        return f"TLS: the certificate is for another name ({words})"
+    if getattr(error, "verify_code", None) == 10:
+        return f"TLS: the certificate has expired ({words})"
+    if getattr(error, "verify_code", None):
+        return f"TLS: the certificate is not trusted ({words})"
+    if any(sign in words.upper() for sign in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")):
+        return f"this port does not speak TLS ({words})"
+    return f"TLS: {words}"
+
+
+def _bottom(error: BaseException) -> BaseException:
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__ or error
+    return error
+
+
+def _cause(error: BaseException) -> str:
+    """The operating system's or OpenSSL's own word, at the bottom of the chain."""
+    error = _bottom(error)
     return safe(getattr(error, "strerror", None) or error)[:200]
 
 
 _HINTS = {
     "refused": "start the web server there, or say where it is: --web http://HOST:PORT",
     "resolve": "correct the host: --web http://HOST:PORT",
-    "tls": "openssl s_client -connect HOST:PORT   # certificate, its chain and its names",
+    "tls": "http:// where the port has no TLS; an authority of your own: export SSL_CERT_FILE=/path/ca.pem; "
+    "openssl s_client -connect HOST:PORT shows the certificate and its names",
     "silent": "the server is overloaded or stuck: look at its log, restart it",
     "broken": "is this an HTTP server? --web http://HOST:PORT",
 }

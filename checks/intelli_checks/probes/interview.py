@@ -28,8 +28,8 @@ MAX_ANSWER = 32 * 1024 * 1024
 MAX_STDERR = 64 * 1024
 INSIDE = Path(values.__file__).parent
 MODULES = (
-    "values", "detect", "sources", "names", "celery_side", "django_side", "channels_side", "layer_side", "usage",
-    "main",
+    "values", "detect", "sources", "names", "celery_side", "django_side", "channels_side", "layer_side",
+    "group_names", "usage", "main",
 )  # fmt: skip
 """In import order: each imports only those before it at its top level."""
 

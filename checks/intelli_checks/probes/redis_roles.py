@@ -140,7 +140,7 @@ def _results(dsn: Dsn, survey: Survey | None) -> Endpoint:
 
 
 def _layer(survey: Survey, layer: LayerDecl, host: Dsn) -> Endpoint:
-    prefix = str(layer.config.get("prefix") or "asgi")
+    prefix = layer.prefix
     pubsub = "pubsub" in layer.backend.lower()
     rehearsal = redis_rights.channels_pubsub(prefix) if pubsub else redis_rights.channels_core(prefix)
     return Endpoint(

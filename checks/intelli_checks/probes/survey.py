@@ -60,6 +60,11 @@ class LayerDecl:
     problem: str | None = None
     """Why the layer cannot work as declared: its backend does not import, or `hosts` is not a list."""
 
+    @property
+    def prefix(self) -> str:
+        """What the names of its keys begin with; channels_redis's default where none is given."""
+        return str(self.config.get("prefix") or "asgi")
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:

@@ -20,6 +20,7 @@ HOLD = 1.3
 IDLE = 7.0
 """Seconds of silence: redis-py 8 gives up reading after 5, and closing takes a moment."""
 MAX_FRAME = 1024 * 1024
+SUBPROTOCOL = "sec-websocket-protocol"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Attempt:
     body: str = ""
     """The beginning of a refusal's body, on one line."""
     step: str = ""
-    """Where it broke without an answer: refused, resolve, tls, silent, closed, protocol."""
+    """Where it broke without an answer: refused, resolve, tls, silent, closed, protocol, subprotocol."""
     detail: str = ""
     close_code: int | None = None
     """The code the server closed with while we watched; 1006 for a connection that just ended."""
@@ -49,6 +50,11 @@ class Attempt:
     @property
     def accepted(self) -> bool:
         return self.status == 101
+
+    @property
+    def subprotocol(self) -> str:
+        """What the server chose of what was offered."""
+        return safe(self.headers.get(SUBPROTOCOL, ""))[:80]
 
     @property
     def server(self) -> str:
@@ -78,13 +84,19 @@ def attempt(
 
 
 def connect(url: str, origin: str | None, timeout: float, headers: Mapping[str, str] | None = None) -> Any:
-    """An open `websockets` connection; raises what that library raises."""
+    """An open `websockets` connection; raises what that library raises.
+
+    A header Sec-WebSocket-Protocol is what to offer, separated by commas.
+    """
     from websockets.sync import client
 
+    more = {name.lower(): value for name, value in (headers or {}).items()}
+    offered = [name.strip() for name in more.pop(SUBPROTOCOL, "").split(",") if name.strip()]
     return client.connect(
         url,
         origin=origin,  # type: ignore[arg-type] # a NewType of str
-        additional_headers=dict(headers or {}),
+        additional_headers=more,
+        subprotocols=offered or None,  # type: ignore[arg-type] # NewTypes of str
         open_timeout=timeout,
         close_timeout=0.5,
         ping_interval=None,
@@ -162,7 +174,7 @@ def _broken(url: str, origin: str | None, error: BaseException, started: float) 
     import socket
     import ssl
 
-    from websockets.exceptions import InvalidHandshake, InvalidMessage
+    from websockets.exceptions import InvalidHandshake, InvalidMessage, NegotiationError
 
     cause = error.__cause__ or error
     step = "protocol"
@@ -179,4 +191,8 @@ def _broken(url: str, origin: str | None, error: BaseException, started: float) 
     elif isinstance(error, InvalidHandshake):
         step = "protocol"
     detail = safe(getattr(cause, "strerror", None) or cause or type(error).__name__)[:200]
+    if isinstance(error, NegotiationError):
+        step = "subprotocol"
+    elif step == "tls":
+        detail = http.tls_words(error)
     return Attempt(safe(url), origin, step=step, detail=detail, seconds=time.monotonic() - started)

@@ -37,6 +37,8 @@ class Route:
     authenticated: bool | None = None
     made_up: bool = False
     """Identifiers in the path are ours: nothing may exist under them."""
+    looks_up: bool = False
+    """Its consumer asks for one row and raises where there is none."""
 
     @property
     def name(self) -> str:
@@ -96,19 +98,20 @@ def _without_groups(text: str) -> str:
     return "".join(found)
 
 
-def choose(given: str | None, routes: tuple[Mapping[str, Any], ...]) -> Route | None:
-    """The route to try; None when nothing was given and no declared route says enough."""
+def choose(given: str | None, routes: Iterable[Mapping[str, Any]]) -> tuple[Route, ...]:
+    """What to try: the path that was given, or every declared route that says enough, real paths first."""
     if given:
         parts = urlsplit(given)
         path = urlunsplit(("", "", parts.path or "/", parts.query, ""))
         path = path if path.startswith("/") else f"/{path}"
         route = find(path, routes)
-        return _route(path, route, made_up=False) if route else Route(path)
+        return (_route(path, route, made_up=False) if route else Route(path),)
+    found = []
     for route in routes:
         pattern = str(route["path"])
         if pattern and (filled := fill(pattern)):
-            return _route(filled, route, made_up="<" in pattern or "(" in pattern)
-    return None
+            found.append(_route(filled, route, made_up="<" in pattern or "(" in pattern))
+    return tuple(sorted(found, key=lambda route: route.made_up))
 
 
 def _route(path: str, route: Mapping[str, Any], *, made_up: bool) -> Route:
@@ -121,4 +124,5 @@ def _route(path: str, route: Mapping[str, Any], *, made_up: bool) -> Route:
         route.get("origin_checked"),
         route.get("authenticated"),
         made_up,
+        bool(route.get("looks_up")),
     )

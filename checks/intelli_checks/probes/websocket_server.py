@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from intelli_checks.model import Skip, Unavailable
 from intelli_checks.probes import http, websocket
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from intelli_checks.context import Context
 
 ASK = "say where the web server is: --web http://HOST:PORT (INTELLI_OPS_WEB, or web = in intelli-ops.toml)"
+MAX_ROUTES = 5
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -52,32 +54,48 @@ class Handshakes:
     """The own origin was given by the user, not derived."""
     credentials: tuple[str, ...] = field(default=())
     """Names of the headers sent along."""
+    others: tuple[tuple[Route, Attempt], ...] = ()
+    """Further routes, tried with the own origin where nobody named a path."""
 
 
 def base(target: Target) -> str:
     """Scheme, host and port of the web server; raises Skip where nobody said."""
     if target.web:
-        return target.web.rstrip("/")
+        parts = urlsplit(target.web)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
     if target.websocket and "://" in target.websocket:
         parts = urlsplit(target.websocket)
-        return f"{parts.scheme.replace('ws', 'http', 1)}://{parts.netloc}"
+        return f"{parts.scheme.replace('ws', 'http', 1)}://{parts.netloc.rpartition('@')[2]}"
     raise Skip(ASK)
+
+
+def login(target: Target) -> dict[str, str]:
+    """`user:password@` of the address as the header a browser makes of it (RFC 7617)."""
+    for address in (target.web, target.websocket):
+        user, found, _ = urlsplit(address or "").netloc.rpartition("@")
+        if found:
+            name, _, password = user.partition(":")
+            remember_secret(unquote(password))
+            pair = base64.b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode()
+            remember_secret(pair)
+            return {"Authorization": f"Basic {pair}"}
+    return {}
 
 
 def url(target: Target, path: str) -> str:
     """The WebSocket URL of `path`."""
     if target.websocket and "://" in target.websocket:
         parts = urlsplit(target.websocket)
-        return f"{parts.scheme.replace('http', 'ws', 1)}://{parts.netloc}{path}"
+        return f"{parts.scheme.replace('http', 'ws', 1)}://{parts.netloc.rpartition('@')[2]}{path}"
     return base(target).replace("http", "ws", 1) + path
 
 
 def headers(target: Target) -> dict[str, str]:
     """`headers` of `[flow]`: credentials, their `${VARIABLE}` filled from the environment; Skip when one is unset."""
     given = target.flow.get("headers") or {}
+    filled = login(target)
     if not isinstance(given, Mapping):
-        return {}
-    filled = {}
+        return filled
     for name, value in given.items():
         if missing := [variable for variable in _VARIABLE.findall(str(value)) if variable not in os.environ]:
             raise Skip(f"[flow] headers want the variable {missing[0]}, which is not set")
@@ -88,32 +106,34 @@ def headers(target: Target) -> dict[str, str]:
 
 def look(target: Target, timeout: float) -> Server:
     """One GET of the front page; raises Skip without an address, Unavailable when nothing answers."""
-    answer = http.call("GET", f"{base(target)}/", timeout)
+    answer = http.call("GET", f"{base(target)}/", timeout, headers=login(target))
     return Server(base(target), answer.status, answer.server, answer.gist)
 
 
 def shake(ctx: Context, timeout: float) -> Handshakes:
     """Try the path with three origins at the same time."""
     target, survey = ctx.target, declared(ctx)
-    route = choose(target.websocket, survey.websocket_routes if survey else ())
-    if route is None:
+    routes = choose(target.websocket, survey.websocket_routes if survey else ())
+    if not routes:
         raise Skip("say which WebSocket path to try: --websocket /ws/...")
-    allowed = allowed_hosts(ctx)
-    where, credentials = url(target, route.path), headers(target)
-    origins = (own_origin(target, allowed), websocket.FOREIGN, None)
-    found: dict[str | None, Attempt] = {}
+    allowed, credentials = allowed_hosts(ctx), headers(target)
+    origin = own_origin(target, allowed)
+    asked = [(routes[0], websocket.FOREIGN), (routes[0], None), *((route, origin) for route in routes[:MAX_ROUTES])]
 
-    def one(origin: str | None) -> None:
-        hold = websocket.HOLD if origin == origins[0] else 0.0
-        found[origin] = websocket.attempt(where, origin, timeout, headers=credentials, hold=hold)
+    def one(route: Route, origin: str | None, number: int) -> None:
+        hold = websocket.HOLD if number > 1 else 0.0
+        where = url(target, route.path)
+        found[number] = websocket.attempt(where, origin, timeout, headers=credentials, hold=hold)
 
-    threads = [threading.Thread(target=one, args=(origin,), daemon=True) for origin in origins]
+    found: dict[int, Attempt] = {}
+    threads = [threading.Thread(target=one, args=(*what, number), daemon=True) for number, what in enumerate(asked)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    own, foreign, absent = (found[origin] for origin in origins)
-    return Handshakes(route, own, foreign, absent, allowed, bool(target.origin), tuple(credentials))
+    foreign, absent, own, *more = (found[number] for number in range(len(asked)))
+    others = tuple(zip(routes[1:MAX_ROUTES], more, strict=True))
+    return Handshakes(routes[0], own, foreign, absent, allowed, bool(target.origin), tuple(credentials), others)
 
 
 def allowed_hosts(ctx: Context) -> tuple[str, ...]:

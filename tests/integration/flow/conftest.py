@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from typing import Any
 
 import pytest
@@ -13,23 +14,7 @@ from intelli_fixtures.workers import Workers
 
 __all__ = ["relay"]
 
-FLOW = {
-    "path": "/orders",
-    "json": {"tag": "{tag}"},
-    "id": "order.number",
-    "status_path": "/orders/{id}",
-    "status": "state",
-    "waiting": ["new"],
-    "succeeded": ["shipped"],
-    "failed": ["lost"],
-    "error": "problem",
-    "artifact": "receipt",
-    "websocket": "/live/orders/{id}/live?token=sesame",
-    "event_name": "state",
-    "terminal": ["shipped"],
-    "cleanup": {"method": "DELETE", "path": "/orders/{id}"},
-    "timeout": 8,
-}
+FLOW = tomllib.loads((RELAY / "intelli-ops.toml").read_text())["flow"]
 
 
 @pytest.fixture

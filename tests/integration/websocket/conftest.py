@@ -14,6 +14,8 @@ import pytest
 from tests.integration.channels.harness import RELAY, check, context, place
 
 from intelli_checks.model import Result
+from intelli_fixtures import front
+from intelli_fixtures.certs import Certificates
 from intelli_fixtures.processes import Child, free_port
 from intelli_fixtures.servers import Servers, accepts
 
@@ -54,19 +56,18 @@ class Relay:
         child.wait_until(lambda: accepts(port), 30, f"listening on {port}")
         return f"http://127.0.0.1:{port}"
 
-    def nginx(self, upstream: str, extra: str) -> str:
+    def nginx(self, upstream: str, directives: str, tls: Certificates | None = None) -> str:
         """A real nginx in front of `upstream`."""
-        port, folder = free_port(), self.folder / "nginx"
-        folder.mkdir(exist_ok=True)
-        temporary = "".join(
-            f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        (folder / "nginx.conf").write_text(
-            f"daemon off; pid {folder}/pid; error_log stderr; events {{}}\n"
-            f"http {{ access_log off; {temporary}\n"
-            f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass {upstream}; {extra} }} }} }}\n"
-        )
-        return self.run("nginx", ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")], port)
+        port = free_port()
+        url = self.run("nginx", front.nginx(self.folder / f"nginx-{port}", port, upstream, directives, tls), port)
+        return url.replace("http", "https") if tls else url
+
+    def secure(self, tls: Certificates) -> str:
+        """The project served by uvicorn, which speaks TLS itself."""
+        port = free_port()
+        files = ["--ssl-certfile", str(tls.certificate), "--ssl-keyfile", str(tls.key)]
+        argv = [sys.executable, "-m", "uvicorn", "--port", str(port), *files, "relay.asgi:application"]
+        return self.run("uvicorn", argv, port).replace("http", "https")
 
     def check(self, *ids: str, web: str, **target: Any) -> dict[str, Result]:
         target = {"websocket": PATH + TOKEN, **target}

@@ -13,12 +13,12 @@ from tests.integration.channels.harness import check, failing, told
 from intelli_checks.context import Context
 from intelli_checks.target import Target
 from intelli_fixtures import peers
+from intelli_fixtures.front import UPGRADES
 from intelli_fixtures.processes import free_port
 
 HANDSHAKE = "websocket.handshake"
 WSGI = "from wsgiref.simple_server import make_server; from relay.wsgi import application; import sys; \
 make_server('127.0.0.1', int(sys.argv[1]), application).serve_forever()"
-UPGRADES = 'proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";'
 
 
 @pytest.mark.parametrize("server", ["daphne", "uvicorn"])
@@ -79,7 +79,7 @@ def test_a_proxy_that_drops_the_upgrade_is_named_and_one_that_passes_it_on_is_no
     dropped = relay.check(HANDSHAKE, web=relay.nginx(web, ""))
     assert list(failing(dropped)) == [HANDSHAKE]
     assert "drops the Upgrade header" in told(dropped[HANDSHAKE])
-    good = relay.check(HANDSHAKE, web=relay.nginx(web, f"{UPGRADES} proxy_set_header Host $http_host;"))
+    good = relay.check(HANDSHAKE, web=relay.nginx(web, UPGRADES))
     assert failing(good) == {}
 
 

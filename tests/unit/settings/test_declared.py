@@ -50,6 +50,12 @@ def task(**told: Any) -> tuple[TaskDecl, ...]:
     return (TaskDecl(**{"name": "jobs.tasks.render", "queue": "charts", "serializer": "json", **told}),)
 
 
+def groups(*joined: str | None, sent: str | None = "job-*", complete: bool = True) -> dict[str, Any]:
+    uses = [{"kind": "group_add", "file": f"{HERE}/jobs/consumers.py", "line": 3, "group": one} for one in joined]
+    uses += use("group_send", group=sent)["usage"]
+    return {"usage": uses, "usage_complete": complete}
+
+
 def name(kind: str, **told: Any) -> dict[str, Any]:
     entry = {"kind": kind, "name": "CELERY_X", "meant": None, "meant_is_set": False, **told}
     return {"settings_names": [entry]}
@@ -285,6 +291,7 @@ SPEAKS: list[tuple[Callable[..., Any], Survey, str, str]] = [
     (channels_settings.routes, routed(path="^/ws/jobs/$"), "ERROR", "never matches"),
     (channels_settings.routes, routed(problem="the consumer class itself"), "ERROR", "the consumer class itself"),
     (channels_settings.handlers, routed(extra=use("event", type="job.evnt")), "ERROR", "did you mean 'job_event'?"),
+    (channels_settings.group_names, routed(extra=groups("job_*")), "ERROR", "group job-*, which no consumer joins"),
     (channels_settings.origin, routed(origin_checked=False), "WARNING", "nobody checks the Origin"),
     (channels_settings.user, routed(uses_user=True, authenticated=False, middleware=[]), "ERROR", 'scope["user"]'),
 ]
@@ -352,6 +359,9 @@ SILENT: list[tuple[Callable[..., Any], Survey]] = [
     (channels_settings.server, routed()),
     (channels_settings.routes, routed()),
     (channels_settings.handlers, routed(extra=use("event", type="job.event"))),
+    (channels_settings.group_names, routed(extra=groups("job_*", "job-*"))),
+    (channels_settings.group_names, routed(extra=groups("job_*", sent=None))),
+    (channels_settings.group_names, routed(extra=groups("job_*", sent="board"), groups=["board"])),
     (channels_settings.origin, routed()),
     (channels_settings.user, routed()),
 ]
@@ -407,3 +417,18 @@ def test_a_string_of_hosts_and_a_missing_backend_are_problems():
     )
     found = judged(channels_settings.layer, project(layers=(layer,)))
     assert [finding.severity.name for finding in found] == ["ERROR"]
+
+
+@pytest.mark.parametrize(
+    "survey",
+    [
+        routed(extra=groups("job_*", None)),
+        routed(extra=groups()),
+        routed(extra=groups("job_*", complete=False)),
+        routed(extra=groups("job_*"), foreign=True),
+    ],
+    ids=["computed", "none", "cut short", "library"],
+)
+def test_groups_that_the_code_does_not_tell_are_no_fault(survey):
+    with pytest.raises(Skip, match="does not tell"):
+        judged(channels_settings.group_names, survey)

@@ -35,10 +35,14 @@ def test_routes_are_tried_in_their_order_and_the_whole_path_counts():
 
 
 def test_a_path_that_was_named_is_taken_as_it_is():
-    route = choose("/ws/7/?token=x", ({"path": "ws/<int:pk>/", "consumer": "a.B"},))
-    assert route
+    (route,) = choose("/ws/7/?token=x", ({"path": "ws/<int:pk>/", "consumer": "a.B"},))
     assert (route.path, route.name, route.consumer, route.made_up) == ("/ws/7/?token=x", "/ws/7/", "a.B", False)
 
 
 def test_a_router_with_nothing_but_a_last_resort_gives_no_path():
-    assert choose(None, ({"path": ""},)) is None
+    assert choose(None, ({"path": ""},)) == ()
+
+
+def test_routes_without_identifiers_are_tried_first():
+    routes = [{"path": "ws/<int:pk>/"}, {"path": "ws/board/"}, {"path": "ws/(?P<code>[A-Z]{9}!)/$"}]
+    assert [route.path for route in choose(None, routes)] == ["/ws/board/", "/ws/1/"]

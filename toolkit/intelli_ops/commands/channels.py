@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 import typer
 
 from intelli_checks.context import Context
 from intelli_checks.model import Skip, Unavailable
-from intelli_checks.probes.channels_state import LayerState
+from intelli_checks.probes.channels_state import LayerState, limit_of
+from intelli_checks.probes.survey import LayerDecl
+from intelli_checks.probes.websocket_server import declared
 from intelli_checks.target import Target
 from intelli_checks.text import safe
 from intelli_ops import exits
@@ -31,25 +33,28 @@ def channels(
 ) -> int:
     """Show groups, members and backlog of the channel layer.
 
-    The groups with the most members come first, and the fullest queues of web processes. Reads only.
+    The groups with the most members come first, and the fullest queues of web processes, with what each can hold:
+    to a full one nothing more is delivered, and nobody is told. Reads only.
     """
     target = with_running(target)
     while True:
         ctx = Context(target)
         try:
             states = ctx.layer_states
+            survey = declared(ctx)
         except (Skip, Unavailable) as error:
             sys.stderr.write(f"{safe(error)}\n")
             return exits.COULD_NOT_TELL
-        sys.stdout.write("".join(f"{line}\n" for state in states for line in lines(state, limit)))
+        layers = survey.layers if survey else ()
+        sys.stdout.write("".join(f"{line}\n" for state in states for line in lines(state, limit, layers)))
         sys.stdout.flush()
         if not watch:
             return exits.HEALTHY
         time.sleep(watch)
 
 
-def lines(state: LayerState, limit: int) -> Iterator[str]:
-    """One layer as text."""
+def lines(state: LayerState, limit: int, layers: Iterable[LayerDecl] = ()) -> Iterator[str]:
+    """One Redis of the layers as text."""
     members = sum(group.members for group in state.groups)
     readers = "?" if state.readers is None else state.readers
     yield f"{state.address}/{state.database}: {state.group_count} groups, {members} members, {readers} readers"
@@ -58,6 +63,11 @@ def lines(state: LayerState, limit: int) -> Iterator[str]:
         processes = len(group.processes)
         yield f"  group  {group.prefix}:{group.name}  {group.members} members in {processes} processes, oldest {age}"
     for one in sorted(state.backlogs, key=lambda one: -one.waiting)[:limit]:
-        yield f"  queue  {one.key}  {one.waiting} waiting, oldest {one.seconds or 0:.0f} s"
+        room = limit_of(layers, one)
+        drops = "" if one.waiting < room else f", {'send() raises ChannelFull' if one.named else 'events are DROPPED'}"
+        kind = "channel" if one.named else "queue"
+        yield f"  {kind}  {one.key}  {one.waiting} of {room} waiting, oldest {one.seconds or 0:.0f} s{drops}"
+    if state.stalled:
+        yield f"  {len(state.stalled)} readers took a message and did not come back, for {max(state.stalled)} s"
     if not state.complete:
         yield "  (the database has more keys than were looked at)"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
+import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -139,6 +141,7 @@ def _middleware(application: Any) -> str:
 
 
 def _route(consumer: Any, path: str, stack: list[str]) -> dict[str, Any]:
+    source = _source(consumer)
     methods = [name for name, _ in inspect.getmembers(consumer, callable) if not name.startswith("_")]
     return {
         "path": path,
@@ -148,8 +151,10 @@ def _route(consumer: Any, path: str, stack: list[str]) -> dict[str, Any]:
         "middleware": stack,
         "origin_checked": any("Origin" in name or "Host" in name for name in stack),
         "authenticated": any("Auth" in name or "Token" in name or "JWT" in name for name in stack),
-        "uses_user": _reads_user(consumer),
+        "uses_user": 'scope["user"]' in source or "scope['user']" in source,
+        "looks_up": bool(_LOOKS_UP.search(source)),
         "groups": values.plain(getattr(consumer, "groups", None)),
+        "foreign": _foreign(consumer),
         "layer": values.plain(getattr(consumer, "channel_layer_alias", None)),
     }
 
@@ -160,9 +165,21 @@ def _ordinary(consumer: Any) -> list[str]:
     return [name for base in bases for name in vars(base)]
 
 
-def _reads_user(consumer: Any) -> bool:
+def _foreign(consumer: Any) -> bool:
+    """Whether some of it comes from an installed package, whose code is not read for groups and events."""
+    bases = [base for base in consumer.__mro__ if base.__module__.partition(".")[0] not in _FRAMEWORK]
+    files = [str(getattr(sys.modules.get(base.__module__), "__file__", "")) for base in bases]
+    return any("site-packages" in file or "dist-packages" in file for file in files)
+
+
+_FRAMEWORK = ("channels", "builtins", "asgiref")
+
+
+_LOOKS_UP = re.compile(r"\.a?get\(\s*\w+=|get_object_or_404\(")
+
+
+def _source(consumer: Any) -> str:
     try:
-        source = inspect.getsource(consumer)
+        return inspect.getsource(consumer)
     except (OSError, TypeError):
-        return False
-    return 'scope["user"]' in source or "scope['user']" in source
+        return ""

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import detect
+from . import detect, group_names
 
-MENTIONS = (".delay(", "apply_async(", "chord(", "AsyncResult(", "group_send", ".send(")
+MENTIONS = (".delay(", "apply_async(", "chord(", "AsyncResult(", "group_send", "group_add", ".send(", "Consumer)")
 SECONDS = 0.5
 """Time for a whole project; what lies beyond is not looked at."""
+MAX_USES = 300
 SENDERS = ("delay", "apply_async")
 Found = dict[str, Any]
 
@@ -30,7 +31,8 @@ def scan(interview: Any) -> Iterator[tuple[str, Any]]:
         text = path.read_text(encoding="utf-8", errors="replace")
         if any(mention in text for mention in MENTIONS):
             found += [{"file": str(path), **use} for use in uses(text)]
-    yield "usage", found[:300]
+    yield "usage", found[:MAX_USES]
+    yield "usage_complete", len(found) <= MAX_USES and time.monotonic() < deadline
 
 
 def _files(root: Path, deadline: float) -> Iterator[Path]:
@@ -57,8 +59,10 @@ class _Reader(ast.NodeVisitor):
         self.found: list[Found] = []
         self.atomic = 0
         self.pending: set[str] = set()
+        self.texts: group_names.Known = {}
 
     def read(self, tree: ast.Module) -> list[Found]:
+        self.texts = group_names.assigned(tree)
         self.visit(tree)
         return self.found
 
@@ -71,6 +75,13 @@ class _Reader(ast.NodeVisitor):
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
         self.visit_FunctionDef(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        if any(
+            str(getattr(base, "attr", getattr(base, "id", ""))).endswith("WebsocketConsumer") for base in node.bases
+        ):
+            self.add("consumer", node, name=node.name)
+        self.generic_visit(node)
 
     def visit_With(self, node: ast.With) -> None:
         self._inside(sum(_is_atomic(item.context_expr) for item in node.items), node)
@@ -101,6 +112,8 @@ class _Reader(ast.NodeVisitor):
             self.add("get", node)
         elif called in ("group_send", "send"):
             self._event(called, node)
+        if called in ("group_send", "group_add") and node.args:
+            self.add(called, node, group=group_names.text(node.args[0], self.texts))
         self.generic_visit(node)
 
     def _sent(self, node: ast.Call) -> None:

@@ -15,9 +15,18 @@ class OrderConsumer(JsonWebsocketConsumer):
         if settings.FAULT == "dies":
             self.accept()
             raise RuntimeError("a bug after accept")
+        if settings.FAULT == "goodbye":
+            self.accept()
+            self.close(4409, "one window is enough")
+            return
+        offered = self.scope["subprotocols"]
+        if settings.FAULT == "choosy" and "orders.v2" not in offered:
+            self.close()
+            return
+        chosen = {"choosy": "orders.v2", "imposing": "orders.v1"}.get(settings.FAULT)
         self.group = f"order_{self.scope['url_route']['kwargs']['number']}"
         async_to_sync(self.channel_layer.group_add)(self.group, self.channel_name)
-        self.accept()
+        self.accept(chosen)
         order = Order.objects.filter(pk=self.scope["url_route"]["kwargs"]["number"]).first()
         if settings.FAULT != "no_snapshot":
             self.send_json({"state": order.state if order else "unknown", "snapshot": True})

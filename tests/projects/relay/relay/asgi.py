@@ -1,4 +1,5 @@
 import os
+from http.cookies import SimpleCookie
 from urllib.parse import parse_qs
 
 from channels.routing import ProtocolTypeRouter, URLRouter
@@ -15,13 +16,16 @@ from orders.consumers import OrderConsumer
 
 
 class TokenAuthMiddleware:
-    """`?token=` of the URL becomes scope["customer"]."""
+    """`?token=` of the URL, a cookie or a header becomes scope["customer"]."""
 
     def __init__(self, inner):
         self.inner = inner
 
     async def __call__(self, scope, receive, send):
-        token = parse_qs(scope["query_string"].decode()).get("token", [""])[0]
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        bearer = headers.get("authorization", "").removeprefix("Bearer ")
+        cookie = SimpleCookie(headers.get("cookie", "")).get("token")
+        token = parse_qs(scope["query_string"].decode()).get("token", [bearer or (cookie.value if cookie else "")])[0]
         if settings.FAULT != "no_auth":
             scope = {**scope, "customer": "ada" if token == "sesame" else None}
         return await self.inner(scope, receive, send)
