@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
@@ -12,18 +11,18 @@ UNPARSEABLE = "<unparseable url>"
 _SECRET_OPTIONS = frozenset({"password", "passwd", "secret", "token", "sentinel_password"})
 
 
-@dataclass(frozen=True)
 class Dsn:
     """A connection URL whose `str`, `repr`, format and JSON never show the password.
 
     Understands what kombu and redis-py understand: `redis`, `rediss`, `unix`, `redis+socket`, and `sentinel` lists
     separated by semicolons (kombu.transport.redis, redis.connection.parse_url). Never raises: a URL nobody can parse
     prints as `<unparseable url>` and has an empty host.
+
+    A plain class: `dataclasses` imports `inspect`, which would cost a probe a third of its time.
     """
 
-    raw: str = field(repr=False)
-
-    def __post_init__(self) -> None:
+    def __init__(self, raw: str) -> None:
+        self._raw = raw
         for part in self.raw.split(";"):
             url = _split(part)
             remember_secret(unquote(url.password) if url and url.password else None)
@@ -31,6 +30,17 @@ class Dsn:
             if name in _SECRET_OPTIONS:
                 remember_secret(value)
         remember_secret(self.password)
+
+    @property
+    def raw(self) -> str:
+        """The URL as given, password and all: to connect with, never to print."""
+        return self._raw
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Dsn) and self.raw == other.raw
+
+    def __hash__(self) -> int:
+        return hash(self.raw)
 
     def __str__(self) -> str:
         parts = [_public(part) for part in self.raw.split(";")]

@@ -6,8 +6,8 @@ Runs every few seconds on every host, so it imports neither Typer nor a driver: 
 
 from __future__ import annotations
 
-import argparse
 import os
+import sys
 import time
 
 from intelli_ops import heartbeat
@@ -21,7 +21,22 @@ if TYPE_CHECKING:
 
     Verdict: TypeAlias = tuple[bool, str]
 
-_EXAMPLES = """\
+QUESTIONS = ("live", "ready", "startup")
+USAGE = f"""\
+usage: intelli-ops probe {{live,ready,startup}} [--heartbeat FILE | --node NAME | --url URL | --beat FILE] [OPTIONS]
+
+Answer one probe: exit 0 yes, 1 no, 2 usage error.
+
+options:
+  --heartbeat FILE   a worker's own pulse; default: ${heartbeat.VARIABLE} or {heartbeat.DEFAULT}
+  --node NAME        worker@host: ask this one worker through the broker
+  --url URL          HTTP address that answers 2xx when well
+  --beat FILE        beat's schedule file, written while beat runs
+  --broker URL       Redis URL; better in INTELLI_OPS_BROKER than here
+  --timeout SECONDS  default: 2
+  --max-age SECONDS  default: {heartbeat.MAX_AGE:g}
+  -h, --help         this
+
 examples:
   intelli-ops probe live                          the worker's own heartbeat (intelli_ops.bootsteps), no broker asked
   intelli-ops probe ready --node ai@host1         ask that worker through the broker; nothing installed in it
@@ -32,46 +47,81 @@ The broker comes from INTELLI_OPS_BROKER or CELERY_BROKER_URL, so that no passwo
 Use live for livenessProbe, ready for readinessProbe, startup for startupProbe. A liveness probe must not ask the
 broker: a Redis outage would restart every worker.
 """
+_SOURCES = ("--heartbeat", "--node", "--url", "--beat")
+_SECONDS = {"--timeout": 2.0, "--max-age": heartbeat.MAX_AGE}
+
+
+class Wrong(Exception):
+    """The command line cannot be understood; the message says where."""
+
+
+class Options:
+    """The command line. Taken apart by hand: argparse would cost a third of the time of a probe."""
+
+    def __init__(self, arguments: list[str]) -> None:
+        """Raises Wrong."""
+        self.questions: list[str] = []
+        self.texts: dict[str, str] = {}
+        self.seconds = dict(_SECONDS)
+        rest = iter(arguments)
+        for word in rest:
+            name, equals, value = word.partition("=")
+            if not word.startswith("-"):
+                self.questions.append(word)
+            elif name in {*_SOURCES, *_SECONDS, "--broker"}:
+                self._take(name, value if equals else next(rest, None))
+            else:
+                raise Wrong(f"unknown option {name}")
+        if len(self.questions) != 1 or self.questions[0] not in QUESTIONS:
+            raise Wrong("ask one of: live, ready, startup")
+        if len(self.texts.keys() & {*_SOURCES}) > 1:
+            raise Wrong(f"give only one of: {', '.join(_SOURCES)}")
+
+    @property
+    def question(self) -> Question:
+        return self.questions[0]  # type: ignore[return-value] # checked above
+
+    def _take(self, name: str, value: str | None) -> None:
+        if value is None:
+            raise Wrong(f"{name} needs a value")
+        if name not in _SECONDS:
+            self.texts[name] = value
+            return
+        try:
+            self.seconds[name] = float(value)
+        except ValueError:
+            raise Wrong(f"{name}: {value!r} is not a number of seconds") from None
 
 
 def main(arguments: list[str]) -> NoReturn:
     """Answer one probe and leave with its exit code, without interpreter clean-up."""
-    options = _parser().parse_args(arguments)
+    if {"-h", "--help"} & {*arguments}:
+        _leave(USAGE, 0)
     try:
-        ok, reason = _ask(options)
+        ok, reason = _ask(Options(arguments))
+    except Wrong as error:
+        sys.stderr.write(f"intelli-ops probe: {error}; see intelli-ops probe --help\n")
+        os._exit(2)
     except (OSError, ValueError) as error:
         ok, reason = False, str(error)
-    print(f"{'ok' if ok else 'NOT OK'}: {reason}", flush=True)  # noqa: T201 - this is the output
-    os._exit(0 if ok else 1)
+    _leave(f"{'ok' if ok else 'NOT OK'}: {reason}\n", 0 if ok else 1)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="intelli-ops probe",
-        description="Answer one probe: exit 0 yes, 1 no, 2 usage error.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("question", choices=("live", "ready", "startup"))
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--heartbeat", metavar="FILE", help=f"default: ${heartbeat.VARIABLE} or {heartbeat.DEFAULT}")
-    what.add_argument("--node", metavar="NAME", help="worker@host: ask this one worker through the broker")
-    what.add_argument("--url", metavar="URL", help="HTTP address that answers 2xx when well")
-    what.add_argument("--beat", metavar="FILE", help="beat's schedule file, written while beat runs")
-    parser.add_argument("--broker", metavar="URL", help="Redis URL; better in INTELLI_OPS_BROKER than here")
-    parser.add_argument("--timeout", metavar="SECONDS", type=float, default=2.0, help="default: 2")
-    parser.add_argument("--max-age", metavar="SECONDS", type=float, default=heartbeat.MAX_AGE, help="default: 15")
-    return parser
+def _leave(text: str, code: int) -> NoReturn:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+    os._exit(code)
 
 
-def _ask(options: argparse.Namespace) -> Verdict:
-    if options.url:
-        return _web(options.url, options.timeout)
-    if options.beat:
-        return _beat(options.beat, options.max_age)
-    if options.node:
-        return _node(options.node, options.question, options.broker, options.timeout)
-    return _heartbeat(heartbeat.location(options.heartbeat), options.question, options.max_age)
+def _ask(options: Options) -> Verdict:
+    timeout, max_age = options.seconds["--timeout"], options.seconds["--max-age"]
+    if url := options.texts.get("--url"):
+        return _web(url, timeout)
+    if beat := options.texts.get("--beat"):
+        return _beat(beat, max_age)
+    if node := options.texts.get("--node"):
+        return _node(node, options.question, options.texts.get("--broker"), timeout)
+    return _heartbeat(heartbeat.location(options.texts.get("--heartbeat")), options.question, max_age)
 
 
 def _heartbeat(path: str, question: Question, max_age: float) -> Verdict:

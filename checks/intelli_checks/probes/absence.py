@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from intelli_checks.probes import denials, processes, workers
 from intelli_checks.probes.denials import Denial
@@ -41,19 +41,19 @@ def other_mailboxes(layout: Layout, keyspace: Keyspace) -> Iterator[Layout]:
     """The same queues under other control channels: what the project's transport options may have renamed."""
     for fanout in ("/{db}.", ""):
         if fanout != layout.fanout:
-            yield replace(layout, fanout=fanout)
+            yield layout.but(fanout=fanout)
     for key in keyspace.bindings:
         exchange = key.removeprefix(layout.key(BINDING.removesuffix(".")) + ".")
         if exchange.endswith(".pidbox") and not exchange.startswith("reply.") and exchange != layout.mailbox:
-            yield replace(layout, control_exchange=exchange.removesuffix(".pidbox"))
+            yield layout.but(control_exchange=exchange.removesuffix(".pidbox"))
 
 
 def elsewhere(layout: Layout, fleet: WorkerFleet, keyspace: Keyspace, timeout: float) -> tuple[Elsewhere, ...]:
     """Ask under every other key prefix and on every other database that has consumers."""
     databases = sorted({c.database for c in fleet.clients or () if c.consumes and c.database != layout.dsn.database})
     prefixes = sorted((keyspace.prefixes | {""}) - {layout.prefix})
-    places = [("database", str(number), replace(layout, dsn=layout.dsn.on_database(number))) for number in databases]
-    places += [("prefix", prefix, replace(layout, prefix=prefix)) for prefix in prefixes]
+    places = [("database", str(number), layout.but(dsn=layout.dsn.on_database(number))) for number in databases]
+    places += [("prefix", prefix, layout.but(prefix=prefix)) for prefix in prefixes]
     found = []
     for kind, value, place in places[:ALTERNATIVES]:
         try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from intelli_checks.probes import keyspace, workers
 from intelli_checks.probes.absence import other_mailboxes
 from intelli_checks.probes.broker import opened
@@ -32,6 +30,6 @@ def _elsewhere(connection: Connection, layout: Layout, *, declared: bool) -> Wor
     keys = keyspace.gather(connection)
     candidates = list(other_mailboxes(layout, keys))
     if not declared:
-        candidates += [replace(layout, prefix=prefix) for prefix in sorted(keys.prefixes - {layout.prefix})]
+        candidates += [layout.but(prefix=prefix) for prefix in sorted(keys.prefixes - {layout.prefix})]
     found = [fleet for other in candidates if (fleet := workers.gather(connection, other, PATIENCE)).listeners]
     return found[0] if found else None

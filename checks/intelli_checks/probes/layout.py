@@ -3,38 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Self
 
 from intelli_checks.dsn import Dsn
-from intelli_checks.target import Place
+
+TYPE_CHECKING = False  # a probe imports this module, and `typing` would add to its time
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from intelli_checks.target import Place
 
 SEPARATOR = "\x06\x16"
 PRIORITY_STEPS = (0, 3, 6, 9)
 
 
-@dataclass(frozen=True, slots=True)
 class Layout:
-    """Key and channel names of one Celery application on one Redis (kombu.transport.redis.Channel)."""
+    """Key and channel names of one Celery application on one Redis (kombu.transport.redis.Channel).
 
-    dsn: Dsn
-    prefix: str = ""
-    """`global_keyprefix`: stands before every key and channel."""
-    separator: str = SEPARATOR
-    """Between a queue's name and its priority, and between the parts of a binding."""
-    steps: tuple[int, ...] = PRIORITY_STEPS
-    fanout: str = "/{db}."
-    """Stands before the channel of a fanout exchange; empty for `fanout_prefix: False`."""
-    unacked: str = "unacked"
-    unacked_index: str = "unacked_index"
-    visibility_timeout: float = 3600.0
-    """Seconds until an unacknowledged message is delivered again."""
-    control_exchange: str = "celery"
-    default_queue: str = "celery"
-    tls: Mapping[str, str] = field(default_factory=dict)
-    """TLS options set beside the URL (`broker_use_ssl`)."""
-    via: Place | None = None
-    """Where the URL holds, when that is not here."""
+    A plain class, as `Dsn` is and for the same reason; treat it as frozen.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a transport option of kombu's
+        self,
+        dsn: Dsn,
+        *,
+        prefix: str = "",
+        separator: str = SEPARATOR,
+        steps: tuple[int, ...] = PRIORITY_STEPS,
+        fanout: str = "/{db}.",
+        unacked: str = "unacked",
+        unacked_index: str = "unacked_index",
+        visibility_timeout: float = 3600.0,
+        control_exchange: str = "celery",
+        default_queue: str = "celery",
+        tls: Mapping[str, str] | None = None,
+        via: Place | None = None,
+    ) -> None:
+        self.dsn = dsn
+        self.prefix = prefix
+        """`global_keyprefix`: stands before every key and channel."""
+        self.separator = separator
+        """Between a queue's name and its priority, and between the parts of a binding."""
+        self.steps = steps
+        self.fanout = fanout
+        """Stands before the channel of a fanout exchange; empty for `fanout_prefix: False`."""
+        self.unacked = unacked
+        self.unacked_index = unacked_index
+        self.visibility_timeout = visibility_timeout
+        """Seconds until an unacknowledged message is delivered again."""
+        self.control_exchange = control_exchange
+        self.default_queue = default_queue
+        self.tls = tls or {}
+        """TLS options set beside the URL (`broker_use_ssl`)."""
+        self.via = via
+        """Where the URL holds, when that is not here."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Layout) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment] # it holds mappings
+
+    def but(self, **changes: Any) -> Layout:
+        """The same with some things changed."""
+        return Layout(**(vars(self) | changes))
 
     @classmethod
     def of(
@@ -61,7 +91,7 @@ class Layout:
             visibility_timeout=float(options.get("visibility_timeout") or 3600),
             control_exchange=str(conf.get("control_exchange") or "celery"),
             default_queue=str(conf.get("task_default_queue") or "celery"),
-            tls=tls or {},
+            tls=tls,
             via=via,
         )
 

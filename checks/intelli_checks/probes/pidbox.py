@@ -7,17 +7,20 @@ ends with the last answer instead of with a timeout. The wire format is kombu's 
 
 from __future__ import annotations
 
-import base64
 import binascii
 import json
+import os
 import time
-import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
-from intelli_checks.probes.layout import Layout
-from intelli_checks.probes.resp import Connection, ReplyError
+from intelli_checks.probes.resp import ReplyError
+
+TYPE_CHECKING = False  # see layout
+if TYPE_CHECKING:
+    from typing import Any
+
+    from intelli_checks.probes.layout import Layout
+    from intelli_checks.probes.resp import Connection
 
 BARRIER = "ping"
 """Sent last. A node works through its mailbox in order, so who answered this has answered everything before it; and it
@@ -25,25 +28,27 @@ is the only command Celery's beat answers."""
 BATCH = 25
 
 
-@dataclass(frozen=True, slots=True)
 class Answer:
     """What one node said to one command; `body` is None when it used a serializer other than JSON."""
 
-    node: str
-    command: str
-    body: Any
+    def __init__(self, node: str, command: str, body: Any) -> None:
+        self.node, self.command, self.body = node, command, body
 
 
-@dataclass(frozen=True, slots=True)
 class Round:
-    """Everything said in one round."""
+    """Everything said in one round. Plain classes here: a probe pays for `dataclasses` (see `Dsn`)."""
 
-    listeners: int
-    """Nodes subscribed to the mailbox: Redis counts them, so 0 is final."""
-    answers: tuple[Answer, ...] = ()
-    seconds: float = 0.0
-    opaque: int = 0
-    """Answers in a serializer that is not JSON, which are counted and never decoded."""
+    def __init__(self, tickets: Mapping[str, str]) -> None:
+        self.tickets = tickets
+        """Ticket of each question -> its command."""
+        self.listeners = 0
+        """Nodes subscribed to the mailbox: Redis counts them, so 0 is final."""
+        self.answers: list[Answer] = []
+        self.opaque = 0
+        """Answers in a serializer that is not JSON, which are counted and never decoded."""
+        self.reached = 0
+        """Nodes that have answered everything."""
+        self.seconds = 0.0
 
     def to(self, command: str) -> list[tuple[str, Any]]:
         """(node, body) of each answer to `command`; a name comes twice when two nodes share it."""
@@ -52,19 +57,10 @@ class Round:
     @property
     def silent(self) -> int:
         """Nodes that listen and said nothing before the deadline."""
-        return max(0, self.listeners - len(self.to(BARRIER)))
-
-
-@dataclass(slots=True)
-class _Inbox:
-    """The reply queue of one round and what has come out of it."""
-
-    tickets: dict[str, str]
-    answers: list[Answer] = field(default_factory=list)
-    opaque: int = 0
-    reached: int = 0
+        return max(0, self.listeners - self.reached)
 
     def take(self, raw: bytes) -> None:
+        """Add one message of the reply queue."""
         message = _load(raw)
         headers = message.get("headers")
         command = self.tickets.get(str(headers.get("ticket"))) if isinstance(headers, Mapping) else None
@@ -93,11 +89,11 @@ def ask(
     whatever happened. Raises DialError when the connection breaks and ReplyError when Redis refuses (an ACL).
     """
     began = time.monotonic()
-    oid = str(uuid.uuid4())
+    oid = unique()
     exchange = f"reply.{layout.mailbox}"
     box, binding = layout.key(f"{oid}.{exchange}"), layout.binding(exchange)
     member = layout.separator.join((oid, "", f"{oid}.{exchange}"))
-    inbox = _Inbox({str(uuid.uuid4()): command for command in (*commands, BARRIER)})
+    said = Round({unique(): command for command in (*commands, BARRIER)})
     common = {
         "destination": list(destination) if destination is not None else None,
         "pattern": None,
@@ -110,7 +106,7 @@ def ask(
             layout.channel(layout.mailbox),
             _message(layout, command, commands.get(command, {}), ticket, common),
         )
-        for ticket, command in inbox.tickets.items()
+        for ticket, command in said.tickets.items()
     ]
     try:
         bound, *published = connection.pipeline([("SADD", binding, member), *publish])
@@ -118,22 +114,23 @@ def ask(
             if isinstance(reply, ReplyError):
                 raise reply
         listeners = min(reply for reply in published if isinstance(reply, int))
-        expected = min(listeners, len(destination)) if destination is not None else listeners
-        _collect(connection, box, inbox, expected, began + timeout)
+        said.listeners = min(listeners, len(destination)) if destination is not None else listeners
+        _collect(connection, box, said, began + timeout)
     finally:
         connection.pipeline([("SREM", binding, member), ("DEL", box)])
-    return Round(expected, tuple(inbox.answers), time.monotonic() - began, inbox.opaque)
+    said.seconds = time.monotonic() - began
+    return said
 
 
-def _collect(connection: Connection, box: str, inbox: _Inbox, expected: int, deadline: float) -> None:
-    """Read answers until `expected` nodes have passed the barrier."""
-    while inbox.reached < expected and (left := deadline - time.monotonic()) > 0:
+def _collect(connection: Connection, box: str, said: Round, deadline: float) -> None:
+    """Read answers until every listener has passed the barrier."""
+    while said.reached < said.listeners and (left := deadline - time.monotonic()) > 0:
         first = connection.call("BRPOP", box, f"{left:.3f}")
         if isinstance(first, list) and isinstance(first[1], bytes):
-            inbox.take(first[1])
+            said.take(first[1])
         while batch := _batch(connection, box):
             for raw in batch:
-                inbox.take(raw)
+                said.take(raw)
 
 
 def _batch(connection: Connection, box: str) -> list[bytes]:
@@ -161,7 +158,7 @@ def envelope(
     """A message as kombu's virtual transports write it."""
     return json.dumps(
         {
-            "body": base64.b64encode(json.dumps(body).encode()).decode(),
+            "body": binascii.b2a_base64(json.dumps(body).encode(), newline=False).decode(),
             "content-encoding": "utf-8",
             "content-type": "application/json",
             "headers": dict(headers),
@@ -170,11 +167,16 @@ def envelope(
                 "delivery_info": {"exchange": exchange, "routing_key": routing_key},
                 "priority": 0,
                 "body_encoding": "base64",
-                "delivery_tag": str(uuid.uuid4()),
+                "delivery_tag": unique(),
                 **(properties or {}),
             },
         }
     )
+
+
+def unique() -> str:
+    """A name nobody else has, as `uuid.uuid4` makes them; that module costs a probe two milliseconds."""
+    return os.urandom(16).hex()
 
 
 def _load(raw: bytes) -> Mapping[str, Any]:
@@ -193,7 +195,7 @@ def decode_body(message: Mapping[str, Any]) -> Any:
     try:
         properties = message.get("properties")
         if isinstance(properties, Mapping) and properties.get("body_encoding") == "base64":
-            body = base64.b64decode(str(body))
+            body = binascii.a2b_base64(str(body))
         return json.loads(body) if isinstance(body, (str, bytes)) else body
     except (ValueError, RecursionError, binascii.Error):
         return None

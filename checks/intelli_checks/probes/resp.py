@@ -12,16 +12,16 @@ import socket
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
-from intelli_checks.dsn import Dsn
-
+TYPE_CHECKING = False  # see layout
 if TYPE_CHECKING:
     import ssl
+    from typing import Literal, Self, TypeAlias
 
+    from intelli_checks.dsn import Dsn
     from intelli_checks.target import Place
 
-Step: TypeAlias = Literal["resolve", "connect", "tls", "silent", "closed", "protocol", "auth", "select"]
+Step: TypeAlias = 'Literal["resolve", "connect", "tls", "silent", "closed", "protocol", "auth", "select"]'
 Argument: TypeAlias = "str | bytes | int | float"
 Reply: TypeAlias = "bytes | int | list[Reply] | ReplyError | None"
 

@@ -128,16 +128,17 @@ class Audit:
     errors: tuple[Mapping[str, Any], ...] = ()
 
 
-def gather(target: Target, timeout: float) -> Mapping[str, Survey]:
+def gather(target: Target, timeout: float, purpose: str = "survey") -> Mapping[str, Survey]:
     """Ask every place of `target` at the same time, within `timeout` seconds; the first place comes first.
 
     Raises Skip where there is no project, Unavailable when a place's interpreter does not start, tells nothing, or
-    stands still before the Celery app is known.
+    stands still before the Celery app is known. The purpose "workers" asks for what planning workers takes and leaves
+    out the web side, whose imports cost as much again.
     """
     from intelli_checks.probes import transcript
 
     return {
-        place.name: transcript.survey(place, answer) for place, answer in transcript.ask_all(target, "survey", timeout)
+        place.name: transcript.survey(place, answer) for place, answer in transcript.ask_all(target, purpose, timeout)
     }
 
 

@@ -64,8 +64,7 @@ class WorkerFleet:
 
     def found(self, layout: Layout) -> Layout:
         """The layout under which these workers answered."""
-        return replace(
-            layout,
+        return layout.but(
             prefix=self.prefix,
             fanout=self.fanout,
             control_exchange=self.control_exchange,
@@ -117,7 +116,7 @@ def gather(connection: Connection, layout: Layout, timeout: float) -> WorkerFlee
     """One round; raises DialError or ReplyError as the connection does."""
     now = redis_time(connection)
     members = bindings(connection, layout)
-    layout = replace(layout, separator=separator_of(members) or layout.separator)
+    layout = layout.but(separator=separator_of(members) or layout.separator)
     said = pidbox.ask(connection, layout, COMMANDS, timeout=timeout)
     names = bound_names(members, layout)
     clients = listing(connection)

@@ -120,9 +120,51 @@ def test_the_web_probe_reads_the_status_line(intelli_server):
 
 
 def test_a_probe_imports_nothing_heavy():
-    code = (
-        "import sys, intelli_ops.probe, intelli_ops.heartbeat, intelli_checks.probes.pidbox as p, intelli_checks.dsn;"
-        "heavy={'typer','rich','redis','celery','kombu','django','ssl','http.client','asyncio'} & set(sys.modules);"
-        "sys.exit(str(heavy) if heavy else 0)"
+    """Each of these costs a probe from two milliseconds (uuid) to half a second (celery)."""
+    code = """
+import os, sys
+from intelli_ops.__main__ import main
+def leave(code):
+    heavy = {
+        "typer", "rich", "redis", "celery", "kombu", "django", "ssl", "http.client", "asyncio",
+        "argparse", "dataclasses", "inspect", "typing", "pathlib", "uuid", "base64", "shutil", "subprocess",
+    }
+    sys.stdout.write(f"imported: {sorted(heavy & set(sys.modules))}")
+    sys.stdout.flush()
+    end(0)
+end, os._exit = os._exit, leave
+main()
+"""
+    with peers.silent() as peer:
+        broker = ["--broker", f"redis://127.0.0.1:{peer.port}/0", "--timeout", "0.1"]
+        for asked_for in (["--node", "a@b", *broker], ["--heartbeat", "none"], ["--url", "http://127.0.0.1:1/"]):
+            argv = [sys.executable, "-c", code, "probe", "ready", *asked_for]
+            ran = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
+            assert "imported: []" in ran.stdout, ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "ask one of"),
+        (["alive"], "ask one of"),
+        (["live", "ready"], "ask one of"),
+        (["live", "--nod", "a@b"], "unknown option --nod"),
+        (["live", "--timeout"], "--timeout needs a value"),
+        (["live", "--timeout=soon"], "'soon' is not a number"),
+        (["live", "--node", "a@b", "--url=http://h/"], "give only one of"),
+    ],
+)
+def test_a_command_line_nobody_understands_is_a_usage_error(arguments, words):
+    ran = subprocess.run(
+        [sys.executable, "-m", "intelli_ops", "probe", *arguments], capture_output=True, text=True, check=False
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=20)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert words in ran.stderr
+
+
+def test_help_names_every_option():
+    shown = probe("live", "--help")
+    assert shown.returncode == 0
+    for option in ("--heartbeat", "--node", "--url", "--beat", "--broker", "--timeout", "--max-age"):
+        assert option in shown.stdout

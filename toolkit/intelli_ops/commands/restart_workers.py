@@ -12,7 +12,7 @@ from intelli_ops.commands.options import targeted
 from intelli_ops.say import say
 from intelli_ops.usage import no_such
 from intelli_ops.workers import running
-from intelli_ops.workers.keep import request
+from intelli_ops.workers.running import request
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 

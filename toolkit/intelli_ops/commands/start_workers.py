@@ -9,21 +9,12 @@ from typing import Annotated
 
 import typer
 
-from intelli_checks.fleet import FleetError
-from intelli_checks.model import Skip, Unavailable
 from intelli_checks.target import Target
 from intelli_ops import exits
 from intelli_ops.commands.options import targeted
 from intelli_ops.say import say
-from intelli_ops.supervisor import leftovers
-from intelli_ops.supervisor.logs import Terminal
-from intelli_ops.supervisor.platforms import Platform
-from intelli_ops.supervisor.state import Busy, State, StateError
-from intelli_ops.supervisor.supervisor import Supervisor
-from intelli_ops.workers import plan as plans
+from intelli_ops.supervisor.state import State, StateError
 from intelli_ops.workers import running
-from intelli_ops.workers.keep import LOCK, RECORD, Keeper
-from intelli_ops.workers.plan import CannotPlan, Plan, Wishes
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -58,78 +49,31 @@ def start_workers(
     second one does not. Without a terminal SIGHUP replaces every worker, one by one. Exits with the code of the worst
     worker, 3 when the workers of this project run already.
     """
-    wishes = Wishes(single, tuple(queue or ()), pool, concurrency, loglevel, beat, mingle, stop_timeout)
     try:
         state = running.state_of(target.directory)
-        if dry_run:
-            return _print(plans.make(target, wishes), state)
-        if running.read(state):  # before a second is spent on asking the project; the lock decides
-            return _already(state)
-        if detach:
-            return _detach(state, Platform())
-        plan = plans.make(target, wishes)
-        return _run(plan, state, quiet=quiet, autoreload=autoreload)
-    except (CannotPlan, FleetError, StateError, Skip, Unavailable) as error:
+    except StateError as error:
         sys.stderr.write(f"cannot start workers: {error}\n")
         return exits.USAGE
+    if not dry_run and running.read(state):  # before a second is spent on asking the project; the lock decides
+        return running.already(state)
+    if detach and not dry_run:
+        return _detach(state)
+    from intelli_ops.workers import foreground
+
+    wishes = foreground.Wishes(single, tuple(queue or ()), pool, concurrency, loglevel, beat, mingle, stop_timeout)
+    if dry_run:
+        return foreground.show(target, wishes, state)
+    return foreground.keep(target, wishes, state, quiet=quiet, autoreload=autoreload)
 
 
-def _print(plan: Plan, state: State) -> int:
-    for line in plans.lines(plan, state.root / "beat-schedule"):
-        say(line)
-    return exits.HEALTHY
-
-
-def _run(plan: Plan, state: State, *, quiet: bool, autoreload: bool) -> int:
-    try:
-        with state.lock(LOCK):
-            leftovers.sweep(state.read(RECORD), say)
-            say(f"pool      {plan.pool.name} ({plan.pool.reason})")
-            terminal = Terminal.silent() if quiet else Terminal()
-            supervisor = Supervisor((), state.folder("logs"), terminal=terminal)
-            keeper = Keeper(plan, state, say)
-            keeper.start(supervisor)
-            if autoreload:
-                _watch(plan.directory, keeper)
-            try:
-                return supervisor.run()
-            finally:
-                state.remove(RECORD)
-    except Busy:
-        return _already(state)
-
-
-def _already(state: State) -> int:
-    holder = running.read(state).get("supervisor", {}).get("pid", "still starting")
-    say(f"the workers of this project run already (pid {holder}): nothing was started")
-    say(
-        "see: intelli-ops workers status; replace them: intelli-ops restart-workers; end them: intelli-ops stop-workers"
-    )
-    return exits.COULD_NOT_TELL
-
-
-def _watch(folder: Path, keeper: Keeper) -> None:
-    """Replace the workers whenever Python code below `folder` changes."""
-    try:
-        from watchfiles import PythonFilter, watch
-    except ImportError:
-        raise CannotPlan("--autoreload needs watchfiles: pip install 'intelli-ops[reload]'") from None
-
-    def run() -> None:
-        for changes in watch(folder, watch_filter=PythonFilter()):
-            say(f"reload    {', '.join(sorted(Path(path).name for _, path in changes))} changed")
-            keeper.supervisor.post(keeper.restart)
-
-    threading.Thread(target=run, name="autoreload", daemon=True).start()
-
-
-def _detach(state: State, platform: Platform) -> int:
+def _detach(state: State) -> int:
     """Start the same command in the background; come back when its workers are ready, or say why they are not."""
+    from intelli_ops.supervisor.platforms import Platform
     from intelli_ops.workers.detached import launch
 
     argv = [arg for arg in sys.argv[1:] if arg not in {"--detach", "-d"}]
     log = state.folder("logs") / "supervisor.log"
-    process = launch([*argv, "--quiet"], log, platform)
+    process = launch([*argv, "--quiet"], log, Platform())
     ready = threading.Event()
     for _ in range(int(_UP_SECONDS / 0.1)):
         record = running.read(state)

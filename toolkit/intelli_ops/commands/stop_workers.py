@@ -13,7 +13,7 @@ from intelli_ops.say import say
 from intelli_ops.supervisor import leftovers
 from intelli_ops.supervisor.state import Busy, State, find
 from intelli_ops.workers import running
-from intelli_ops.workers.keep import LOCK, RECORD, request
+from intelli_ops.workers.running import LOCK, RECORD, request
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 

@@ -19,7 +19,7 @@ from intelli_ops.say import say
 from intelli_ops.supervisor.logs import Terminal
 from intelli_ops.usage import UsageError, no_such
 from intelli_ops.workers import running
-from intelli_ops.workers.keep import request
+from intelli_ops.workers.running import request
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="See, scale and read the workers started here.")
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,10 +13,7 @@ from intelli_ops.supervisor.state import State
 from intelli_ops.supervisor.supervisor import Supervisor
 from intelli_ops.supervisor.unit import Unit
 from intelli_ops.workers.plan import Plan
-
-RECORD = "workers.json"
-LOCK = "workers"
-REQUESTS = "requests"
+from intelli_ops.workers.running import RECORD, REQUESTS
 
 
 @dataclass
@@ -132,16 +127,6 @@ class Keeper:
             name = f"{profile.name}-{number}"
         self.kept[name] = profile.name
         return self.supervisor.add(self.plan.service(profile, name))
-
-
-def request(state: State, **asked: Any) -> None:
-    """Ask the running keeper for something; it looks several times a second."""
-    folder = state.folder(REQUESTS)
-    temporary = folder / f".{uuid.uuid4().hex}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(asked, file)
-    temporary.rename(folder / f"{temporary.name[1:]}.json")
 
 
 def _read(path: Any) -> Mapping[str, Any]:

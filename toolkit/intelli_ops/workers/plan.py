@@ -146,7 +146,7 @@ def _ask(target: Target) -> Future[Survey]:
 
     def run() -> None:
         try:
-            told = next(iter(surveys.gather(target, max(target.timeout, _SURVEY_SECONDS)).values()))
+            told = next(iter(surveys.gather(target, max(target.timeout, _SURVEY_SECONDS), "workers").values()))
             facts.set_result(replace(told, broker=target.broker or told.broker))
         except BaseException as error:  # noqa: BLE001 - carried to whoever asks
             facts.set_exception(error)

@@ -1,16 +1,23 @@
-"""The running workers of a project, as every other command finds them."""
+"""The running workers of a project, as every other command finds and asks them; imports nothing of what runs them."""
 
 from __future__ import annotations
 
+import json
+import os
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from intelli_ops import exits
+from intelli_ops.say import say
 from intelli_ops.supervisor.state import State, find
-from intelli_ops.workers.keep import RECORD
 
+RECORD = "workers.json"
+LOCK = "workers"
+REQUESTS = "requests"
 Record = Mapping[str, Any]
 
 
@@ -32,6 +39,16 @@ def units(record: Record) -> list[Mapping[str, Any]]:
     return [unit for unit in found if isinstance(unit, Mapping)] if isinstance(found, list) else []
 
 
+def already(state: State) -> int:
+    """Say who runs the workers already; the exit code for that."""
+    holder = read(state).get("supervisor", {}).get("pid", "still starting")
+    say(f"the workers of this project run already (pid {holder}): nothing was started")
+    say(
+        "see: intelli-ops workers status; replace them: intelli-ops restart-workers; end them: intelli-ops stop-workers"
+    )
+    return exits.COULD_NOT_TELL
+
+
 def await_(state: State, wanted: Callable[[Record], bool], timeout: float) -> bool:
     """Whether `wanted` came to hold of the record within `timeout` seconds; also ends when the supervisor does."""
     deadline, pause = time.monotonic() + timeout, threading.Event()
@@ -43,3 +60,13 @@ def await_(state: State, wanted: Callable[[Record], bool], timeout: float) -> bo
             return False
         pause.wait(0.1)
     return False
+
+
+def request(state: State, **asked: Any) -> None:
+    """Ask the running keeper for something; it looks several times a second."""
+    folder = state.folder(REQUESTS)
+    temporary = folder / f".{uuid.uuid4().hex}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(asked, file)
+    temporary.rename(folder / f"{temporary.name[1:]}.json")

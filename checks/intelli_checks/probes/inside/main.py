@@ -73,12 +73,17 @@ def _stages(purpose: str) -> list[tuple[str, Any]]:
         return [*opening, ("settings", django_side.setup), ("publish", layer_side.publish)]
     if purpose == "exchange":
         return [*opening, ("settings", django_side.setup), ("exchange", layer_side.exchange)]
-    return [
+    workers: list[tuple[str, Any]] = [
         *opening,
         ("settings", django_side.setup),
         ("app", celery_side.load),
         ("celery", celery_side.declared),
         ("tasks", celery_side.tasks),
+    ]
+    if purpose == "workers":
+        return workers
+    return [
+        *workers,
         ("django", django_side.declared),
         ("layers", channels_side.layers),
         ("asgi", channels_side.routes),
