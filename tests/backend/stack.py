@@ -2,16 +2,15 @@
 
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import urllib3
+from databases import Database
 
 from intelli_checks.fleet import WorkerProfile
 from intelli_fixtures.processes import Child, until
@@ -26,19 +25,27 @@ PROFILES = {
 ALL = WorkerProfile("all", ("ingestion_io", "charts_cpu", "ai"), concurrency=2, prefetch=1)
 
 
+class Starters(NamedTuple):
+    """The plugin's fixtures of these names."""
+
+    workers: Any
+    servers: Any
+    sockets: Any
+
+
 class Stack:
     """One copy of the backend."""
 
-    def __init__(self, redis: Any, workers: Any, servers: Any, sockets: Any, folder: Path) -> None:
-        self.redis, self.workers, self.servers, self.sockets, self.folder = redis, workers, servers, sockets, folder
+    def __init__(self, redis: Any, starters: Starters, database: Database, folder: Path) -> None:
+        self.redis, self.database, self.folder = redis, database, folder
+        self.workers, self.servers, self.sockets = starters
         self.media = folder / "media"
-        self.database = folder / "db.sqlite3"
         self.env = {
             "DJANGO_SETTINGS_MODULE": "config.settings.development",
             "CELERY_BROKER_URL": redis.url(0),
             "CELERY_RESULT_BACKEND": redis.url(0),
             "REDIS_URL": redis.url(1),
-            "DATABASE_URL": f"sqlite:///{self.database}",
+            "DATABASE_URL": database.url,
             "MEDIA_ROOT": str(self.media),
             "INTELLI_LEASE_SECONDS": "5",
             "INTELLI_SWEEP_SECONDS": "1",
@@ -47,9 +54,6 @@ class Stack:
         self.http = urllib3.PoolManager(timeout=urllib3.Timeout(total=30), retries=False)
         self.live: Any = None
         self.submitted: list[str] = []
-
-    def migrate(self) -> None:
-        self.manage("migrate", "-v0")
 
     def manage(self, *arguments: str) -> str:
         argv = [sys.executable, "manage.py", *arguments]
@@ -106,9 +110,7 @@ class Stack:
         return self.sockets.connect(f"{self.live.ws_url}/ws/jobs/{job_id}/{query}")
 
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
-        with closing(sqlite3.connect(self.database, timeout=20)) as connection:
-            connection.row_factory = sqlite3.Row
-            return [dict(row) for row in connection.execute(query, values)]
+        return self.database.rows(query, *values)
 
     def wait_for_row(self, query: str, *values: Any, timeout: float = 30) -> dict[str, Any]:
         found = until(lambda: self.rows(query, *values), timeout, f"a row for {query} {values}")
