@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parent / "backend"), str(HERE / "bare")]
+sys.path[:0] = [str(HERE), str(HERE / "bare"), str(HERE.parent / "backend")]
 
 from mischief import Ground  # noqa: E402  found through the path above
 from system_fixtures import *  # noqa: E402, F403

@@ -1,9 +1,12 @@
 """What goes on while faults happen: jobs are submitted, followed, and memory is read."""
 
+import contextlib
+import itertools
 import statistics
 import threading
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable
 
 import psutil
@@ -44,21 +47,20 @@ class Load:
     """Jobs submitted one by one, each until it is accepted, in turns through all web processes."""
 
     def __init__(self, stack, image, bases):
-        self._stack, self._bases = stack, bases
+        self._stack, self._bases, self._turns = stack, bases, itertools.cycle(bases)
         self._fields = [("images", (image.name, image.read_bytes())), ("algorithms", "describe")]
         self._http = urllib3.PoolManager(timeout=urllib3.Timeout(total=30), retries=False)
         self.posts, self.followed, self.reconnections = [], 0, 0
 
     def submit(self):
-        """One job; a web process that is dead at this moment is asked again with the same key."""
-        key, base = str(uuid.uuid4()), self._bases[len(self.posts) % len(self._bases)]
-        self._stack.submitted.append(until(lambda: self._accepted(key, base), 60, f"a job accepted by {base}"))
+        """One job; where a web process dies meanwhile, the next one is asked with the same key."""
+        key = str(uuid.uuid4())
+        self._stack.submitted.append(until(lambda: self._accepted(key), 60, "an accepted job"))
 
-    def _accepted(self, key, base):
-        began = time.monotonic()
-        headers = {"Idempotency-Key": key}
+    def _accepted(self, key):
+        began, url = time.monotonic(), f"{next(self._turns)}/api/jobs/"
         try:
-            answer = self._http.request("POST", f"{base}/api/jobs/", fields=self._fields, headers=headers)
+            answer = self._http.request("POST", url, fields=self._fields, headers={"Idempotency-Key": key})
         except urllib3.exceptions.HTTPError:
             return None
         assert answer.status in {200, 202}, answer.data
@@ -77,20 +79,23 @@ class Load:
 
 
 class Memory:
-    """Resident megabytes of process families, read while they live."""
+    """Resident megabytes of whole process families over their lives; `pids` tells which run now, by name."""
 
-    def __init__(self, **families):
-        self._families = {name: psutil.Process(pid) for name, pid in families.items()}
-        self.read = {name: [] for name in families}
+    def __init__(self, pids):
+        self._pids = pids
+        self._read = defaultdict(list)
 
     def sample(self):
-        for name, parent in self._families.items():
-            family = [parent, *parent.children(recursive=True)]
-            self.read[name].append(sum(map(_resident, family)) / MEGABYTE)
+        for name, pid in self._pids().items():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                parent = psutil.Process(pid)
+                family = [parent, *parent.children(recursive=True)]
+                self._read[name, pid].append(sum(map(_resident, family)) / MEGABYTE)
 
     def levels(self):
-        """By name, the median of the second quarter of the time and that of the last."""
-        return {name: _levels(read) for name, read in self.read.items()}
+        """Of the longest life by each name, the median of its second quarter and that of its last."""
+        longest = {name: reads for (name, _), reads in sorted(self._read.items(), key=lambda item: len(item[1]))}
+        return {name: _levels(reads) for name, reads in longest.items()}
 
 
 def _levels(read):

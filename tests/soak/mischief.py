@@ -34,7 +34,8 @@ class Mischief:
 
     def __init__(self, ground: Ground, start_worker: Callable[[], Any], start_web: Callable[[], Any] | None) -> None:
         self.redis, self.link, self.start_worker, self.start_web = ground.redis, ground.link, start_worker, start_web
-        self.worker = start_worker()
+        self.spared, self.worker = start_worker().wait_consuming(), start_worker()
+        self.gave_up = 0  # how often the worker that nothing was done to ended by itself
         self.web = start_web() if start_web else None
         self.done: Counter[str] = Counter()
         self._seconds = ground.seconds
@@ -55,6 +56,9 @@ class Mischief:
         """Play the supervisor."""
         if self.worker.child.returncode is not None:
             self.worker = self.start_worker()
+        if self.spared.child.returncode is not None:
+            self.spared = self.start_worker()
+            self.gave_up += 1
         if self.start_web and self.web.child.returncode is not None:
             self.web = self.start_web()
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,10 @@ class Survivor(Stack):
 
     def asked(self):
         assert self.endpoint.asked.acquire(timeout=40), "the task never reached the endpoint"
+
+    def hold(self, seconds):
+        """Leave a fault in place for as long as it is promised to be survived: time itself is the condition."""
+        threading.Event().wait(seconds)
 
     def kill_holder(self, worker):
         """SIGKILL the one pool process that is talking to the endpoint."""
@@ -91,6 +96,7 @@ def stack(redis, starters, database, tmp_path, ai_endpoint) -> Iterator[Survivor
     yield made
     ai_endpoint.open.set()
     made.assert_invariants()
+    made.assert_agreement()
     made.http.clear()
 
 

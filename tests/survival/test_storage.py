@@ -60,7 +60,7 @@ def test_j14_a_database_locked_for_seconds_costs_time_and_nothing_else(stack, im
         with stack.database.locked():
             for post in posts:
                 post.start()
-            threading.Event().wait(LOCK_SECONDS)
+            stack.hold(LOCK_SECONDS)
             assert not answers
         for post in posts:
             post.join(25)
