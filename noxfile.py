@@ -29,6 +29,7 @@ FOLDERS = {
     "docs": ("docs",),
     "faults": ("faults",),
     "survival": ("survival",),
+    "soak": ("soak",),
     "windows": ("windows",),
 }
 
@@ -176,6 +177,15 @@ def faults(session: nox.Session) -> None:
 def survival(session: nox.Session) -> None:
     """Kill, freeze and cut the running system; nothing may be lost or done twice (minutes)."""
     pytest(session, "--timeout=600")
+
+
+@shared
+def soak(session: nox.Session) -> None:
+    """Random faults under a steady load, ten minutes each for both databases and for Celery alone.
+
+    `nox -s soak -- --soak-seconds=60 --soak-seed=7 -k sqlite`
+    """
+    pytest(session, "-s")
 
 
 @shared

@@ -32,6 +32,7 @@ class System:
 
     folder: Path
     record: Mapping[str, Any]
+    pid: int
 
     @property
     def backend(self) -> Path:
@@ -42,6 +43,13 @@ class System:
     def state(self) -> Path:
         """Database, media and logs."""
         return self.folder / ".intelli-ops" / "up"
+
+    def processor(self) -> float:
+        """Seconds of processor time that the whole system has used so far, processes that ended included."""
+        import psutil
+
+        up = psutil.Process(self.pid)
+        return sum(sum(process.cpu_times()[:4]) for process in [up, *up.children(recursive=True)])
 
     @property
     def environment(self) -> dict[str, str]:
@@ -97,7 +105,7 @@ def reference_system() -> Iterator[System]:
             wait(lambda: up.poll() is not None or _ready(record), UP_SECONDS, "the reference system to come up")
             if up.poll() is not None:
                 raise RuntimeError(log.read_text("utf-8", "replace")[-2000:])
-            yield System(folder, json.loads(record.read_text("utf-8")))
+            yield System(folder, json.loads(record.read_text("utf-8")), up.pid)
         finally:
             up.send_signal(signal.SIGINT)
             up.wait(UP_SECONDS)

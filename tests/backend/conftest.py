@@ -32,13 +32,13 @@ def _load_django() -> None:
 
 _load_django()
 
-from stack import Stack  # noqa: E402  found beside this file
+from stack import Stack  # noqa: E402
+from system_fixtures import *  # noqa: E402, F403  found beside this file, as is the next
 
 
 @pytest.fixture
-def stack(intelli_redis_server, intelli_workers, intelli_server, intelli_websocket, tmp_path) -> Iterator[Stack]:
+def stack(intelli_redis_server, starters, database, tmp_path) -> Iterator[Stack]:
     """An empty system with short leases: its own Redis, database and media folder; no process of ours started yet."""
-    made = Stack(intelli_redis_server(), intelli_workers, intelli_server, intelli_websocket, tmp_path)
-    made.migrate()
+    made = Stack(intelli_redis_server(), starters, database, tmp_path)
     yield made
     made.assert_invariants()

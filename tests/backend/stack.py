@@ -1,22 +1,23 @@
 """A live system for tests: real Redis, daphne, workers and sweep, and the invariant that must hold afterwards."""
 
+import hashlib
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import urllib3
+from databases import Database
 
 from intelli_checks.fleet import WorkerProfile
 from intelli_fixtures.processes import Child, until
 
 BACKEND = Path(__file__).resolve().parents[2] / "backend"
+PNG_END = b"IEND\xaeB`\x82"
 TERMINAL = {"succeeded", "failed", "cancelled"}
 PROFILES = {
     "ingestion_io": WorkerProfile("ingestion_io", ("ingestion_io",), concurrency=2, prefetch=4),
@@ -26,19 +27,27 @@ PROFILES = {
 ALL = WorkerProfile("all", ("ingestion_io", "charts_cpu", "ai"), concurrency=2, prefetch=1)
 
 
+class Starters(NamedTuple):
+    """The plugin's fixtures of these names."""
+
+    workers: Any
+    servers: Any
+    sockets: Any
+
+
 class Stack:
     """One copy of the backend."""
 
-    def __init__(self, redis: Any, workers: Any, servers: Any, sockets: Any, folder: Path) -> None:
-        self.redis, self.workers, self.servers, self.sockets, self.folder = redis, workers, servers, sockets, folder
+    def __init__(self, redis: Any, starters: Starters, database: Database, folder: Path) -> None:
+        self.redis, self.database, self.folder = redis, database, folder
+        self.workers, self.servers, self.sockets = starters
         self.media = folder / "media"
-        self.database = folder / "db.sqlite3"
         self.env = {
             "DJANGO_SETTINGS_MODULE": "config.settings.development",
             "CELERY_BROKER_URL": redis.url(0),
             "CELERY_RESULT_BACKEND": redis.url(0),
             "REDIS_URL": redis.url(1),
-            "DATABASE_URL": f"sqlite:///{self.database}",
+            "DATABASE_URL": database.url,
             "MEDIA_ROOT": str(self.media),
             "INTELLI_LEASE_SECONDS": "5",
             "INTELLI_SWEEP_SECONDS": "1",
@@ -47,9 +56,6 @@ class Stack:
         self.http = urllib3.PoolManager(timeout=urllib3.Timeout(total=30), retries=False)
         self.live: Any = None
         self.submitted: list[str] = []
-
-    def migrate(self) -> None:
-        self.manage("migrate", "-v0")
 
     def manage(self, *arguments: str) -> str:
         argv = [sys.executable, "manage.py", *arguments]
@@ -106,36 +112,52 @@ class Stack:
         return self.sockets.connect(f"{self.live.ws_url}/ws/jobs/{job_id}/{query}")
 
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
-        with closing(sqlite3.connect(self.database, timeout=20)) as connection:
-            connection.row_factory = sqlite3.Row
-            return [dict(row) for row in connection.execute(query, values)]
+        return self.database.rows(query, *values)
 
     def wait_for_row(self, query: str, *values: Any, timeout: float = 30) -> dict[str, Any]:
         found = until(lambda: self.rows(query, *values), timeout, f"a row for {query} {values}")
         return found[0]
 
     def assert_invariants(self) -> None:
-        """INV: accepted jobs terminal, one finish per task, artifacts of the winning attempt, no gap, no leftovers."""
+        """INV: accepted jobs terminal, one finish per task, no gap, the files of the winning attempts and no others."""
         jobs = self.rows("SELECT * FROM jobs_job")
-        assert {job["status"] for job in jobs} <= TERMINAL
-        assert {job.replace("-", "") for job in self.submitted} <= {job["id"] for job in jobs}
         tasks = {task["id"]: task for task in self.rows("SELECT * FROM jobs_imagetask")}
+        assert {job["status"] for job in jobs} <= TERMINAL
         assert {task["status"] for task in tasks.values()} <= TERMINAL
-        finishes: Counter[str] = Counter()
-        for job in jobs:
-            events = self.rows("SELECT * FROM jobs_event WHERE job_id = ? ORDER BY seq", job["id"])
-            assert [event["seq"] for event in events] == list(range(1, job["seq"] + 1))
-            assert events[-1]["name"] == f"job.{job['status']}"
-            ends = {"task.succeeded", "task.failed", "task.cancelled"}
-            finishes.update(json.loads(e["data"])["task"]["id"].replace("-", "") for e in events if e["name"] in ends)
-            assert job["tasks_finished"] == job["tasks_total"]
-        assert finishes == Counter(dict.fromkeys(tasks, 1))
-        recorded = {row["path"] for row in self.rows("SELECT * FROM jobs_artifact")}
-        for row in self.rows("SELECT * FROM jobs_artifact"):
-            attempt = Path(row["path"]).name.split("-", 1)[0]
-            assert int(attempt) == tasks[row["task_id"]]["attempt"]
+        assert {job.replace("-", "") for job in self.submitted} <= {job["id"] for job in jobs}
+        finishes = [task_id for job in jobs for task_id in self._finishes(job)]
+        assert Counter(finishes) == Counter(dict.fromkeys(tasks, 1))
+        self._assert_files(tasks)
+
+    def assert_agreement(self, newest: int = 3) -> None:
+        """The API, and the WebSocket replayed from the first event, tell the same end of the newest jobs."""
+        for job_id in self.submitted[-newest:]:
+            job = self.job(job_id)
+            frames = self.watch(job_id, after=0).collect(lambda frame, last=job["seq"]: frame["seq"] >= last)
+            assert [frame["seq"] for frame in frames] == list(range(1, job["seq"] + 1))
+            assert frames[-1]["name"] == f"job.{job['status']}"
+
+    def _finishes(self, job: dict[str, Any]) -> list[str]:
+        """The tasks whose end the job's events tell, once the events themselves are as they must be."""
+        events = self.rows("SELECT * FROM jobs_event WHERE job_id = ? ORDER BY seq", job["id"])
+        assert [event["seq"] for event in events] == list(range(1, job["seq"] + 1))
+        assert events[-1]["name"] == f"job.{job['status']}"
+        ends = {"task.succeeded", "task.failed", "task.cancelled"}
+        found = [json.loads(e["data"])["task"]["id"].replace("-", "") for e in events if e["name"] in ends]
+        assert len(found) == job["tasks_finished"] == job["tasks_total"]
+        return found
+
+    def _assert_files(self, tasks: dict[str, dict[str, Any]]) -> None:
+        artifacts = self.rows("SELECT * FROM jobs_artifact")
+        recorded = {row["path"] for row in artifacts}
         on_disk = lambda: {p.relative_to(self.media).as_posix() for p in self.media.glob("artifacts/*/*/*")}  # noqa: E731
         until(lambda: on_disk() == recorded, 5, lambda: f"files {on_disk() ^ recorded}")
+        for row in artifacts:
+            assert int(Path(row["path"]).name.split("-", 1)[0]) == tasks[row["task_id"]]["attempt"]
+            assert hashlib.sha256((self.media / row["path"]).read_bytes()).hexdigest() == row["sha256"]
+        for image in self.media.glob("images/*/*"):
+            assert image.suffix == ".png", f"half-written: {image}"
+            assert image.read_bytes().endswith(PNG_END), f"cut off: {image}"
         assert not list(self.media.rglob("*.tmp"))
 
     def timed(self, call: Any) -> tuple[float, Any]:

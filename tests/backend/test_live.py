@@ -5,6 +5,7 @@ import os
 import signal
 
 import pytest
+from system_fixtures import both_databases
 
 from intelli_fixtures.processes import until
 
@@ -20,6 +21,7 @@ def is_end(frame):
     return frame.get("name") in {"job.succeeded", "job.failed", "job.cancelled"}
 
 
+@both_databases
 def test_a_job_runs_on_all_queues_and_its_events_arrive_in_order(stack, images):
     stack.serve()
     stack.worker()
@@ -39,6 +41,7 @@ def test_a_job_runs_on_all_queues_and_its_events_arrive_in_order(stack, images):
     assert sum(len(task["artifacts"]) for task in done["tasks"]) == 2 * (6 * 2 + 1)
 
 
+@both_databases
 def test_a_killed_worker_loses_nothing(stack, images):
     stack.serve()
     worker = stack.worker()

@@ -1,10 +1,9 @@
 """A live copy of the whole system for each test, an AI endpoint that can be made to wait, and INV afterwards."""
 
 import os
-import shutil
 import signal
-import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,8 @@ OVERLAY = Path(__file__).parent / "overlay"
 sys.path[:0] = [str(TESTS / "backend"), str(TESTS / "integration")]
 
 from ai_endpoint import serving  # noqa: E402  found through the path above
-from stack import BACKEND, Stack  # noqa: E402
+from stack import Stack  # noqa: E402
+from system_fixtures import *  # noqa: E402, F403
 
 
 class Survivor(Stack):
@@ -44,6 +44,10 @@ class Survivor(Stack):
 
     def asked(self):
         assert self.endpoint.asked.acquire(timeout=40), "the task never reached the endpoint"
+
+    def hold(self, seconds):
+        """Leave a fault in place for as long as it is promised to be survived: time itself is the condition."""
+        threading.Event().wait(seconds)
 
     def kill_holder(self, worker):
         """SIGKILL the one pool process that is talking to the endpoint."""
@@ -75,16 +79,6 @@ def ai_endpoint():
         yield endpoint
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory) -> Path:
-    """Migrated once; every test starts from a copy."""
-    path = tmp_path_factory.mktemp("template") / "db.sqlite3"
-    settings = {"DJANGO_SETTINGS_MODULE": "config.settings.development", "DATABASE_URL": f"sqlite:///{path}"}
-    argv = [sys.executable, "manage.py", "migrate", "-v0"]
-    subprocess.run(argv, cwd=BACKEND, env={**os.environ, **settings}, check=True, timeout=120)
-    return path
-
-
 @pytest.fixture
 def redis_config():
     """Directives of the test's own Redis; a test overrides this by parametrisation."""
@@ -92,18 +86,17 @@ def redis_config():
 
 
 @pytest.fixture
-def parts(intelli_redis_server, redis_config, intelli_workers, intelli_server, intelli_websocket):
-    """What a stack is made of."""
-    return (intelli_redis_server(config=redis_config), intelli_workers, intelli_server, intelli_websocket)
+def redis(intelli_redis_server, redis_config):
+    return intelli_redis_server(config=redis_config)
 
 
 @pytest.fixture
-def stack(parts, tmp_path, ai_endpoint, empty_database) -> Iterator[Survivor]:
-    made = Survivor(*parts, tmp_path, endpoint=ai_endpoint)
-    shutil.copy(empty_database, made.database)
+def stack(redis, starters, database, tmp_path, ai_endpoint) -> Iterator[Survivor]:
+    made = Survivor(redis, starters, database, tmp_path, endpoint=ai_endpoint)
     yield made
     ai_endpoint.open.set()
     made.assert_invariants()
+    made.assert_agreement()
     made.http.clear()
 
 

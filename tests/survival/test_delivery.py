@@ -6,6 +6,7 @@ import statistics
 
 import pytest
 from stack import PROFILES
+from system_fixtures import both_databases
 
 from intelli_checks.fleet import WorkerProfile
 from intelli_fixtures.processes import until
@@ -25,6 +26,7 @@ def claims_lost(stack):
     return sum(worker.child.output().count("claim lost") for worker in stack.workers.started)
 
 
+@both_databases
 def test_j15_one_message_delivered_five_times_at_once(stack, image):
     stack.serve()
     stack.worker(PROFILES["ingestion_io"])
@@ -56,6 +58,7 @@ def test_j16_a_task_longer_than_the_visibility_timeout(stack, image):
     assert stack.describing(job["id"])["attempt"] == 1
 
 
+@both_databases
 def test_j19_a_burst_under_three_kills(stack, image, record_property):
     """Scaled to what a shared machine bears: 100 jobs, and the main process of the worker killed three times."""
     stack.serve()

@@ -8,6 +8,7 @@ from intelli_fixtures.proxy import proxy
 
 MEMORY_ONLY, APPEND_ONLY = {}, {"appendonly": "yes", "appendfsync": "everysec"}
 QUICK_SECONDS = 5.0  # longest answer of the API, whatever Redis does
+FAULT_SECONDS = 20.0  # longer than every timeout of the backend: each of them strikes
 
 
 def post_quickly(stack, image, count=3):
@@ -36,9 +37,11 @@ def test_j9_a_frozen_redis_delays_nothing_but_the_work(stack, image):
     stack.redis.freeze()
     try:
         post_quickly(stack, image)
+        stack.hold(FAULT_SECONDS)
+        post_quickly(stack, image, count=1)
     finally:
         stack.redis.thaw()
-    stack.all_succeeded(30)
+    stack.all_succeeded(60)
     assert worker.child.returncode is None
 
 
@@ -71,6 +74,8 @@ def test_j10_a_broken_network_to_redis(stack, image, fault):
         post_quickly(stack, image)
         if fault is not black_hole:  # kombu replaces a silent connection without a word
             worker.child.wait_until(lambda: "onnection to broker lost" in worker.child.output(), 40, "noticed")
+        stack.hold(FAULT_SECONDS)
+        post_quickly(stack, image, count=1)
         mend()
         stack.all_succeeded(60)
         assert worker.child.returncode is None

@@ -1,11 +1,10 @@
 """J13 and J14: the disk is full, the database is locked."""
 
-import sqlite3
 import subprocess
 import threading
-from contextlib import closing
 
 import pytest
+from system_fixtures import both_databases
 
 CHART = "tone_curve"
 LOCK_SECONDS = 8.0
@@ -36,8 +35,7 @@ def small_disk(stack):
     stack.assert_invariants()
     stack.submitted.clear()
     for table in ("event", "artifact", "imagetask", "image", "job"):  # their files go with the mount
-        with closing(sqlite3.connect(stack.database)) as connection, connection:
-            connection.execute(f"DELETE FROM jobs_{table}")
+        stack.rows(f"DELETE FROM jobs_{table}")
     stack.live.child.stop()
     subprocess.run(["umount", str(folder)], check=True)
 
@@ -50,23 +48,22 @@ def test_j13_a_full_disk(stack, image, small_disk):
     works_again(stack, image)
 
 
+@both_databases
 def test_j14_a_database_locked_for_seconds_costs_time_and_nothing_else(stack, image):
     """Longer than a lease, so that heartbeats come late too; shorter than the 20 s everybody waits."""
     stack.serve()
     stack.worker()
     with stack.endpoint.held():
         stack.caught(image)
-        with closing(sqlite3.connect(stack.database, isolation_level=None)) as holder:
-            holder.execute("BEGIN IMMEDIATE")
-            answers = []
-            posts = [threading.Thread(target=lambda: answers.append(stack.post([image], ["describe"]))) for _ in "123"]
+        answers = []
+        posts = [threading.Thread(target=lambda: answers.append(stack.post([image], ["describe"]))) for _ in "123"]
+        with stack.database.locked():
             for post in posts:
                 post.start()
-            threading.Event().wait(LOCK_SECONDS)
+            stack.hold(LOCK_SECONDS)
             assert not answers
-            holder.execute("ROLLBACK")
-            for post in posts:
-                post.join(25)
+        for post in posts:
+            post.join(25)
     assert [answer.status for answer in answers] == [202] * 3
     stack.submitted += [answer.json()["id"] for answer in answers]
     stack.all_succeeded()

@@ -1,4 +1,4 @@
-"""J2 to J6: workers end in every way there is, in the middle of a task."""
+"""J1 to J6: workers end in every way there is, in the middle of a task."""
 
 import os
 import resource
@@ -12,6 +12,19 @@ from stack import PROFILES
 from intelli_fixtures.processes import until
 
 CHART = "tone_curve"
+
+
+def test_j1_a_killed_pool_process_costs_one_attempt(stack, image):
+    stack.serve()
+    worker = stack.worker()
+    with stack.endpoint.held():
+        job = stack.caught(image)
+        stack.kill_holder(worker)
+        stack.asked()
+    assert stack.finished(job["id"])["status"] == "succeeded"
+    assert stack.describing(job["id"])["attempt"] == 2
+    assert worker.child.returncode is None
+    until(lambda: len(worker.pool_pids()) == 2, 20, "the pool is whole again")
 
 
 def test_j2_a_killed_main_process_leaves_no_child_and_loses_nothing(stack, image):
