@@ -41,8 +41,17 @@ def main(arguments: list[str]) -> NoReturn:
         ok, reason = _ask(options)
     except (OSError, ValueError) as error:
         ok, reason = False, str(error)
-    print(f"{'ok' if ok else 'NOT OK'}: {reason}", flush=True)  # noqa: T201 - this is the output
+    print(f"{'ok' if ok else 'NOT OK'}: {_printable(reason)}", flush=True)  # noqa: T201 - this is the output
     os._exit(0 if ok else 1)
+
+
+def _printable(reason: str) -> str:
+    """What a URL or a server may have brought in is cleaned; most answers need no import for that."""
+    if reason.isprintable() and "://" not in reason and "=" not in reason:
+        return reason
+    from intelli_checks.text import safe
+
+    return safe(reason)
 
 
 def _parser() -> argparse.ArgumentParser:

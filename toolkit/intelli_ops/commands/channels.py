@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from typing import Annotated
@@ -13,10 +12,10 @@ from intelli_checks.context import Context
 from intelli_checks.model import Skip, Unavailable
 from intelli_checks.probes.channels_state import LayerState
 from intelli_checks.target import Target
-from intelli_checks.text import safe
 from intelli_ops import exits
 from intelli_ops.commands.options import targeted
 from intelli_ops.flow_options import with_running
+from intelli_ops.say import complain, say
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -39,10 +38,9 @@ def channels(
         try:
             states = ctx.layer_states
         except (Skip, Unavailable) as error:
-            sys.stderr.write(f"{safe(error)}\n")
+            complain(error)
             return exits.COULD_NOT_TELL
-        sys.stdout.write("".join(f"{line}\n" for state in states for line in lines(state, limit)))
-        sys.stdout.flush()
+        say("\n".join(line for state in states for line in lines(state, limit)))
         if not watch:
             return exits.HEALTHY
         time.sleep(watch)

@@ -14,7 +14,7 @@ from intelli_checks.model import Skip, Unavailable
 from intelli_checks.target import Target
 from intelli_ops import exits
 from intelli_ops.commands.options import targeted
-from intelli_ops.say import say
+from intelli_ops.say import complain, say
 from intelli_ops.supervisor import leftovers
 from intelli_ops.supervisor.logs import Terminal
 from intelli_ops.supervisor.platforms import Platform
@@ -70,7 +70,7 @@ def start_workers(
         plan = plans.make(target, wishes)
         return _run(plan, state, quiet=quiet, autoreload=autoreload)
     except (CannotPlan, FleetError, StateError, Skip, Unavailable) as error:
-        sys.stderr.write(f"cannot start workers: {error}\n")
+        complain(f"cannot start workers: {error}")
         return exits.USAGE
 
 
