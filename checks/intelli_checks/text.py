@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator, Mapping
 from urllib.parse import quote, unquote
 
 MASK = "***"
@@ -13,7 +15,17 @@ _LONG_ENOUGH = 6
 
 # The lookbehind lets a match start only where a word does: without it a long word costs the square of its length.
 _USERINFO = re.compile(r"(?P<scheme>(?<![\w+.\-])[\w+.\-]+://)(?P<userinfo>[^\s/?#'\"@]*(?:@[^\s/?#'\"@]+)*)@")
-_QUERY = re.compile(r"(?i)([?&;](?:[\w\-]*(?:password|passwd|secret|token|api_?key))=)[^&\s'\"]+")
+
+SECRET_NAME = re.compile(
+    r"(?i)(pass(word|wd|phrase)?$|secret|token|api_?key|access_?key|account_?key|security_key|credential)"
+)
+"""Names of settings and variables whose value is nobody's business."""
+
+# `name=value` and `'name': 'value'`: how queries, connection strings, keyword arguments and settings write a secret.
+_NAMED = re.compile(
+    r"(?i)((?:password|passwd|secret|token|api_?key|access_?key|account_?key)[\w\-]{0,40}"
+    r"(?:=['\"]?| = ['\"]|['\"]: ['\"]))(?!\*{3})(?:\\.|[^&\s'\";,\\])+"
+)
 
 # C0 except newline and tab, DEL, C1, and the bidirectional overrides: what terminals obey instead of show.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -22,17 +34,32 @@ _secrets: set[str] = set()
 
 
 def remember_secret(value: str | None) -> None:
-    """From now on `scrub` masks this value, raw, percent-encoded or decoded, wherever it appears."""
+    """From now on `scrub` masks this value wherever it appears: as it is, or as a URL, JSON or a repr writes it."""
     if value and len(value) >= _LONG_ENOUGH:
-        _secrets.update({value, quote(value, safe=""), quote(value), unquote(value)})
+        _secrets.update(form for form in _forms(value) if len(form) >= _LONG_ENOUGH)
+
+
+def remember_environment(environ: Mapping[str, str]) -> None:
+    """Remember what variables with telling names hold; a path to a secret is none."""
+    for name, value in environ.items():
+        if SECRET_NAME.search(name) and not os.path.exists(value):  # noqa: PTH110 - pathlib would cost a probe 5 ms
+            remember_secret(value)
+
+
+def _forms(value: str) -> Iterator[str]:
+    yield from (value, quote(value, safe=""), quote(value), unquote(value))
+    if not value.isalnum():
+        from json import dumps
+
+        yield from (dumps(value)[1:-1], dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1])
 
 
 def scrub(text: str) -> str:
-    """Mask URL credentials and every remembered secret."""
+    """Mask URL credentials, values beside telling names, and every remembered secret."""
     if "://" in text:  # most log lines have none, and a search for a word is some thirty times faster
         text = _USERINFO.sub(_mask_userinfo, text)
-    if "=" in text:
-        text = _QUERY.sub(rf"\g<1>{MASK}", text)
+    if "=" in text or ": " in text:
+        text = _NAMED.sub(rf"\g<1>{MASK}", text)
     for secret in sorted(_secrets, key=len, reverse=True):
         text = text.replace(secret, MASK)
     return text

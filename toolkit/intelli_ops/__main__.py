@@ -17,7 +17,9 @@ def main() -> NoReturn:
         probe.main(sys.argv[2:])
     try:
         from intelli_ops.cli import run
+        from intelli_ops.sinks import guard
 
+        guard()
         code = run(sys.argv[1:])
     except KeyboardInterrupt:  # before or after what `run` guards
         code = 130

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from intelli_ops import exits
+from intelli_ops.say import complain, say_json
 from intelli_ops.usage import ClickException, NoArgsIsHelpError, no_such
 
 if TYPE_CHECKING:
@@ -187,29 +187,25 @@ def hoist(args: list[str]) -> list[str]:
 
 
 def _usage(error: ClickException, args: list[str]) -> int:
-    from intelli_checks.text import safe
-
-    message = safe(error.format_message())
+    message = error.format_message()
     ctx = getattr(error, "ctx", None)
     where = ctx.command_path if ctx else "intelli-ops"
     if isinstance(error, NoArgsIsHelpError):  # a bare `intelli-ops` shows its help, which is all the answer it needs
         error.show()
     else:
-        print(f"{where}: {message}\ntry: {where} --help", file=sys.stderr)  # noqa: T201
+        complain(f"{where}: {message}\ntry: {where} --help")
     _apologise(args, "usage", message, exits.USAGE)
     return exits.USAGE
 
 
 def _unexpected(error: Exception, args: list[str], *, debug: bool) -> int:
-    from intelli_checks.text import safe
-
-    message = safe(f"{type(error).__name__}: {error}")
+    message = f"{type(error).__name__}: {error}"
     if debug:
         import traceback
 
-        print(safe("".join(traceback.format_exception(error))), file=sys.stderr)  # noqa: T201
+        complain("".join(traceback.format_exception(error)))
     else:
-        print(f"intelli-ops itself failed: {message}\nagain with --debug shows where", file=sys.stderr)  # noqa: T201
+        complain(f"intelli-ops itself failed: {message}\nagain with --debug shows where")
     _apologise(args, type(error).__name__, message, exits.COULD_NOT_TELL)
     return exits.COULD_NOT_TELL
 
@@ -219,4 +215,4 @@ def _apologise(args: list[str], kind: str, message: str, code: int) -> None:
     from intelli_ops.render import error
 
     if error.wants_json(args, os.environ):
-        print(error.document(kind, message, code))  # noqa: T201
+        say_json(error.document(kind, message, code))

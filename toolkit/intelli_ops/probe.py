@@ -104,13 +104,22 @@ def main(arguments: list[str]) -> NoReturn:
         os._exit(2)
     except (OSError, ValueError) as error:
         ok, reason = False, str(error)
-    _leave(f"{'ok' if ok else 'NOT OK'}: {reason}\n", 0 if ok else 1)
+    _leave(f"{'ok' if ok else 'NOT OK'}: {_printable(reason)}\n", 0 if ok else 1)
 
 
 def _leave(text: str, code: int) -> NoReturn:
     sys.stdout.write(text)
     sys.stdout.flush()
     os._exit(code)
+
+
+def _printable(reason: str) -> str:
+    """What a URL or a server may have brought in is cleaned; most answers need no import for that."""
+    if reason.isprintable() and "://" not in reason and "=" not in reason:
+        return reason
+    from intelli_checks.text import safe
+
+    return safe(reason)
 
 
 def _ask(options: Options) -> Verdict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,11 +12,10 @@ from intelli_checks.probes import interview
 from intelli_checks.probes.interview import Answer
 from intelli_checks.probes.survey import Audit, LayerDecl, QueueDecl, Survey, TaskDecl
 from intelli_checks.target import Place, Target
-from intelli_checks.text import MASK, remember_secret, safe
+from intelli_checks.text import MASK, SECRET_NAME, remember_secret, safe
 
 ESSENTIAL = ("interpreter", "project", "settings", "app", "celery")
 """Stages without which nothing can be judged."""
-_SECRET = re.compile(r"(?i)(pass(word|wd|phrase)?$|secret|token|api_?key|access_key|security_key|credential)")
 _DOING = {
     "settings": "importing the settings",
     "app": "importing the Celery app",
@@ -187,7 +185,7 @@ def audit(place: Place, answer: Answer) -> Audit:
 def redact(value: Any, name: str = "") -> Any:
     """`value` without secrets: masked under telling names, credentials cut out of URLs, control characters visible."""
     if isinstance(value, str):
-        if _SECRET.search(name) and value:
+        if SECRET_NAME.search(name) and value:
             remember_secret(value)
             return MASK
         return safe(value)

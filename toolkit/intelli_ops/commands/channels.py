@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import Annotated
@@ -15,10 +14,10 @@ from intelli_checks.probes.channels_state import LayerState, limit_of
 from intelli_checks.probes.survey import LayerDecl
 from intelli_checks.probes.websocket_server import declared
 from intelli_checks.target import Target
-from intelli_checks.text import safe
 from intelli_ops import exits
 from intelli_ops.commands.options import targeted
 from intelli_ops.flow_options import with_running
+from intelli_ops.say import complain, say
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -43,11 +42,10 @@ def channels(
             states = ctx.layer_states
             survey = declared(ctx)
         except (Skip, Unavailable) as error:
-            sys.stderr.write(f"{safe(error)}\n")
+            complain(error)
             return exits.COULD_NOT_TELL
         layers = survey.layers if survey else ()
-        sys.stdout.write("".join(f"{line}\n" for state in states for line in lines(state, limit, layers)))
-        sys.stdout.flush()
+        say("\n".join(line for state in states for line in lines(state, limit, layers)))
         if not watch:
             return exits.HEALTHY
         time.sleep(watch)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Annotated
 
 import typer
 
 from intelli_checks.registry import registry
 from intelli_ops.commands.selection import complete_checks, known_names
+from intelli_ops.say import say, say_json
 from intelli_ops.usage import no_such
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -31,12 +30,13 @@ def checks(
             raise no_such("check or family", name, known_names())
     found = [check for check in registry if not names or check.id in names or check.family in names]
     if as_json:
-        document = [
-            {"id": c.id, "title": c.title, "stage": c.stage.name.lower(), "needs": c.needs, "timeout": c.timeout}
-            for c in found
-        ]
-        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+        say_json(
+            [
+                {"id": c.id, "title": c.title, "stage": c.stage.name.lower(), "needs": c.needs, "timeout": c.timeout}
+                for c in found
+            ]
+        )
         return
     wide = max((len(check.id) for check in found), default=0)
     for check in found:
-        sys.stdout.write(f"{check.id:<{wide}}  {check.stage.name.lower():<6}  {check.title}\n")
+        say(f"{check.id:<{wide}}  {check.stage.name.lower():<6}  {check.title}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import fields
 from typing import Annotated, Any
 
@@ -11,8 +10,8 @@ import typer
 
 from intelli_checks.report import plain
 from intelli_checks.target import Target
-from intelli_checks.text import safe
 from intelli_ops.commands.options import targeted
+from intelli_ops.say import say, say_json
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
@@ -34,13 +33,13 @@ def show(
     values = {name: value for name, value in _values(target).items() if value not in (None, {}, [])}
     if as_json:
         document = {"values": values, "origins": plain(target.origins)} if origin else values
-        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        say_json(document)
         return
     wide = max(len(name) for name in values)
     for name, value in values.items():
         shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        where = f"  ({safe(target.origins.get(name, 'default'))})" if origin else ""
-        sys.stdout.write(f"{name:<{wide}}  {safe(shown)}{where}\n")
+        where = f"  ({target.origins.get(name, 'default')})" if origin else ""
+        say(f"{name:<{wide}}  {shown}{where}")
 
 
 def _values(target: Target) -> dict[str, Any]:

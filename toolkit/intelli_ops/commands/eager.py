@@ -6,16 +6,15 @@ import difflib
 import os
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from intelli_checks.target import Target
-from intelli_checks.text import safe
 from intelli_ops import exits
 from intelli_ops.commands.options import targeted
+from intelli_ops.say import complain, say
 from intelli_ops.usage import UsageError
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
@@ -46,8 +45,8 @@ def status(target: Target, *, file: _File = None) -> int:
         declared = "on" if is_on(path.read_bytes()) else "off"
     except Refusal as refusal:
         declared = f"cannot be told from the text ({refusal})"
-    _say(f"{path}: EAGER {declared}")
-    _say(_in_force(target))
+    say(f"{path}: EAGER {declared}")
+    say(_in_force(target))
     _stale(target, path)
     return exits.HEALTHY
 
@@ -60,9 +59,9 @@ def on(target: Target, *, file: _File = None, dry_run: _DryRun = False, force: _
     if code == exits.HEALTHY and not dry_run:
         from intelli_ops.eager.effects import SKIPPED_BY_EAGER
 
-        _say("while EAGER is on, these are not exercised:")
+        say("while EAGER is on, these are not exercised:")
         for part in SKIPPED_BY_EAGER:
-            _say(f"  - {part}")
+            say(f"  - {part}")
     return code
 
 
@@ -106,21 +105,21 @@ def _switch(target: Target, file: Path | None, *, on: bool, dry_run: bool, force
     except Unsuitable as error:
         raise UsageError(str(error)) from error
     except Busy as error:
-        sys.stderr.write(f"{safe(error)}\n")
+        complain(error)
         return exits.COULD_NOT_TELL
     except Refusal as refusal:
         return _refused(path, refusal.reasons, on=on)
-    _say(f"{path}: EAGER {'is' if changed else 'was already'} {'on' if on else 'off'}")
-    _say(_in_force(target))
+    say(f"{path}: EAGER {'is' if changed else 'was already'} {'on' if on else 'off'}")
+    say(_in_force(target))
     _stale(target, path)
     return exits.HEALTHY
 
 
 def _refused(path: Path, reasons: tuple[str, ...], *, on: bool) -> int:
-    sys.stderr.write(f"{path} was left as it is: the change cannot be made with certainty\n")
+    complain(f"{path} was left as it is: the change cannot be made with certainty")
     for reason in reasons:
-        sys.stderr.write(f"  {safe(reason)}\n")
-    sys.stderr.write(f"edit it by hand so that CELERY_TASK_ALWAYS_EAGER = {on} is what Python ends up with\n")
+        complain(f"  {reason}")
+    complain(f"edit it by hand so that CELERY_TASK_ALWAYS_EAGER = {on} is what Python ends up with")
     return exits.FAILED
 
 
@@ -142,9 +141,11 @@ def _diff(path: Path, before: bytes, after: bytes) -> int:
     def lines(data: bytes) -> list[str]:
         return data.decode("utf-8", "replace").splitlines()
 
-    changes = difflib.unified_diff(lines(before), lines(after), str(path), str(path), n=1, lineterm="")
+    changes = difflib.unified_diff(
+        lines(before), lines(after), str(path), str(path), n=0, lineterm=""
+    )  # neighbours may be secrets
     for line in changes:
-        _say(line)
+        say(line)
     return exits.HEALTHY
 
 
@@ -184,8 +185,4 @@ def _stale(target: Target, path: Path) -> None:
     from intelli_ops.eager.effects import stale_processes
 
     for process in stale_processes(_root(target).resolve(), path.stat().st_mtime):
-        _say(f"started before this file changed, restart it: {process.what} (pid {process.pid})")
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{safe(line)}\n")
+        say(f"started before this file changed, restart it: {process.what} (pid {process.pid})")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -10,6 +9,7 @@ import typer
 from intelli_checks.model import Check
 from intelli_checks.registry import registry
 from intelli_ops.commands.selection import complete_checks, known_names
+from intelli_ops.say import say
 from intelli_ops.usage import no_such
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -29,7 +29,7 @@ def explain(
         if not found:
             raise no_such("check or family", name, known_names())
         pages += [page(check) for check in found]
-    sys.stdout.write("\n\n".join(pages) + "\n")
+    say("\n\n".join(pages))
 
 
 def page(check: Check) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
@@ -12,10 +10,10 @@ from typing import Annotated, Any, ParamSpec
 
 import typer
 
-from intelli_checks.text import safe
 from intelli_ops import exits
 from intelli_ops.commands.local import Project
 from intelli_ops.jobs.api import ApiError, JobsApi, RefusedError, collect
+from intelli_ops.say import complain, say, say_json
 
 P = ParamSpec("P")
 
@@ -40,7 +38,7 @@ def _told(command: Callable[P, int]) -> Callable[P, int]:
         try:
             return command(*args, **kwargs)
         except ApiError as error:
-            sys.stderr.write(f"{safe(error)}\n")
+            complain(error)
             return exits.FAILED if isinstance(error, RefusedError) else exits.COULD_NOT_TELL
 
     return run
@@ -181,5 +179,7 @@ def _show_artifacts(job: Mapping[str, Any], places: Mapping[str, str], *, as_jso
 
 
 def _print(document: Mapping[str, Any] | Iterable[Any], words: str, *, as_json: bool) -> None:
-    sys.stdout.write(f"{json.dumps(document, indent=2) if as_json else safe(words)}\n")
-    sys.stdout.flush()
+    if as_json:
+        say_json(document)
+    else:
+        say(words)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
@@ -14,6 +13,7 @@ from intelli_checks.fleet import Fleet
 from intelli_checks.target import Target
 from intelli_ops.commands.options import targeted
 from intelli_ops.deploy.plan import Plan
+from intelli_ops.say import say
 from intelli_ops.usage import UsageError
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -54,12 +54,12 @@ def render(
     )
     files = _renderer(kind)(plan)
     if out is None:
-        sys.stdout.write("\n".join(f"# {file}\n{text}" for file, text in files.items()))
+        say("\n".join(f"# {file}\n{text}" for file, text in files.items()).rstrip("\n"))
         return
     out.mkdir(parents=True, exist_ok=True)
     for file, text in files.items():
         (out / file).write_text(text, encoding="utf-8")
-        sys.stdout.write(f"{out / file}\n")
+        say(out / file)
 
 
 def fleet_of(target: Target) -> Fleet:

@@ -12,7 +12,7 @@ import typer
 from intelli_checks.target import Target
 from intelli_ops import exits
 from intelli_ops.commands.options import targeted
-from intelli_ops.say import say
+from intelli_ops.say import complain, say
 from intelli_ops.supervisor.state import State, StateError
 from intelli_ops.workers import running
 
@@ -52,7 +52,7 @@ def start_workers(
     try:
         state = running.state_of(target.directory)
     except StateError as error:
-        sys.stderr.write(f"cannot start workers: {error}\n")
+        complain(f"cannot start workers: {error}")
         return exits.USAGE
     if not dry_run and running.read(state):  # before a second is spent on asking the project; the lock decides
         return running.already(state)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
@@ -13,9 +12,10 @@ from typing import Annotated, Any, BinaryIO
 import typer
 
 from intelli_checks.target import Target
+from intelli_checks.text import safe
 from intelli_ops import exits
 from intelli_ops.commands.options import targeted
-from intelli_ops.say import say
+from intelli_ops.say import say, say_json
 from intelli_ops.supervisor.logs import Terminal
 from intelli_ops.usage import UsageError, no_such
 from intelli_ops.workers import running
@@ -35,7 +35,7 @@ def status(
     record = running.read(running.state_of(target.directory))
     units = running.units(record)
     if as_json:
-        say(json.dumps({"ready": bool(record.get("ready")), "workers": units}, indent=2))
+        say_json({"ready": bool(record.get("ready")), "workers": units})
     elif not record:
         say(_NONE)
     else:
@@ -111,7 +111,7 @@ def logs(
     while True:
         for name, tail in tails:
             if text := next(tail):
-                terminal.write(name, text.decode("utf-8", "replace").rstrip("\n"))
+                terminal.write(name, safe(text.decode("utf-8", "replace").rstrip("\n")))
         if not follow:
             return exits.HEALTHY
         pause.wait(0.25)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -16,6 +15,7 @@ from rich.text import Text
 from intelli_checks.text import safe
 from intelli_ops.jobs.api import artifacts
 from intelli_ops.jobs.follow import ENDED, Follower
+from intelli_ops.say import complain
 
 _WIDE = 240
 _SYMBOLS = {"succeeded": "✓", "failed": "✗", "cancelled": "-"}
@@ -41,7 +41,12 @@ def watch(follower: Follower, timeout: float, *, show: bool = True) -> dict[str,
 
 class _Bars(AbstractContextManager["_Bars"]):
     def __init__(self, console: Console) -> None:
-        columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description:<16}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
         self.progress = Progress(*columns, console=console)
         self.rows: dict[str, Any] = {}
 
@@ -68,9 +73,8 @@ class _Bars(AbstractContextManager["_Bars"]):
 def _line(follower: Follower, message: Mapping[str, Any]) -> None:
     progress = follower.job.get("progress", {})
     task = (message.get("data") or {}).get("task") or {}
-    name = safe(message.get("name"))
     counted = f"{progress.get('finished', '?')}/{progress.get('total', '?')}"
-    print(f"[{counted:>7}] {name} {safe(work(task)) if task else ''}".rstrip(), file=sys.stderr, flush=True)  # noqa: T201
+    complain(f"[{counted:>7}] {message.get('name')} {work(task) if task else ''}".rstrip())
 
 
 def work(task: Mapping[str, Any]) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from intelli_checks.report import SCHEMA_VERSION
 from intelli_ops.version import VERSION
@@ -18,20 +18,17 @@ def wants_json(args: Sequence[str], environ: Mapping[str, str]) -> bool:
     return args[:1] == ["check"] and environ.get("INTELLI_OPS_FORMAT") == "json"
 
 
-def document(kind: str, message: str, code: int) -> str:
+def document(kind: str, message: str, code: int) -> dict[str, Any]:
     """A report of schema version 1 with no checks and an `error`."""
-    return json.dumps(
-        {
-            "schema_version": SCHEMA_VERSION,
-            "tool": {"name": "intelli-ops", "version": VERSION},
-            "target": {},
-            "outcome": "errored",
-            "exit_code": code,
-            "started_at": "",
-            "seconds": 0.0,
-            "notes": [],
-            "error": {"type": kind, "message": message},
-            "checks": [],
-        },
-        indent=2,
-    )
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "tool": {"name": "intelli-ops", "version": VERSION},
+        "target": {},
+        "outcome": "errored",
+        "exit_code": code,
+        "started_at": "",
+        "seconds": 0.0,
+        "notes": [],
+        "error": {"type": kind, "message": message},
+        "checks": [],
+    }

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 from intelli_checks.report import to_dict
 from intelli_ops.render import View
+from intelli_ops.say import as_json
 from intelli_ops.version import VERSION
 
 
@@ -13,4 +12,4 @@ def render(view: View) -> str:
     """The document; on one line when the view is compact, so that a stream of them stays readable."""
     document = to_dict(view.report, exit_code=view.exit_code, version=VERSION)
     indent = None if view.compact else 2
-    return json.dumps(document, indent=indent) + "\n"  # ASCII: a terminal must not obey a name it shows
+    return as_json(document, indent) + "\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from intelli_checks.fleet import FleetError
 from intelli_checks.model import Skip, Unavailable
 from intelli_checks.target import Target
 from intelli_ops import exits
-from intelli_ops.say import say
+from intelli_ops.say import complain, say
 from intelli_ops.supervisor import leftovers
 from intelli_ops.supervisor.logs import Terminal
 from intelli_ops.supervisor.state import Busy, State, StateError
@@ -44,7 +43,7 @@ def _guarded(work: Callable[[], int]) -> int:
     try:
         return work()
     except (CannotPlan, FleetError, StateError, Skip, Unavailable) as error:
-        sys.stderr.write(f"cannot start workers: {error}\n")
+        complain(f"cannot start workers: {error}")
         return exits.USAGE
 
 
