@@ -9,14 +9,11 @@ from typing import Annotated
 
 import typer
 
-from intelli_checks.context import Context
-from intelli_checks.model import Skip, Unavailable
 from intelli_checks.probes.channels_state import LayerState
 from intelli_checks.target import Target
-from intelli_checks.text import safe
 from intelli_ops import exits
+from intelli_ops.asking import asking
 from intelli_ops.commands.options import targeted
-from intelli_ops.flow_options import with_running
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -33,14 +30,9 @@ def channels(
 
     The groups with the most members come first, and the fullest queues of web processes. Reads only.
     """
-    target = with_running(target)
     while True:
-        ctx = Context(target)
-        try:
+        with asking(target, "the channel layer") as ctx:
             states = ctx.layer_states
-        except (Skip, Unavailable) as error:
-            sys.stderr.write(f"{safe(error)}\n")
-            return exits.COULD_NOT_TELL
         sys.stdout.write("".join(f"{line}\n" for state in states for line in lines(state, limit)))
         sys.stdout.flush()
         if not watch:
