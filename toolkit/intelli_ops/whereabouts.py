@@ -86,14 +86,16 @@ def _unknown(trace: Trace, ctx: Context) -> Iterator[str]:
     parts = [f"{trace.unseen} messages were not looked at"] if trace.unseen else []
     if ctx.fleet.silent:
         parts.append(f"{ctx.fleet.silent} of {ctx.fleet.listeners} workers did not answer")
+    if not trace.store and not _off(ctx):
+        parts.append("no result store could be read (--results URL)")
     if parts:
         yield f"could not tell: {', '.join(parts)}"
 
 
 def _pending(trace: Trace, ctx: Context) -> Iterator[str]:
     """What PENDING means here: Celery says it of every id of which it has stored nothing."""
-    if not trace.store:
-        yield f"PENDING for ever: {_no_store(ctx)}, so its state is never stored where this project looks"
+    if not trace.store and (reason := _off(ctx)):
+        yield f"PENDING for ever: {reason}"
     elif trace.held and not _tracks(ctx):
         yield "PENDING until it ends: task_track_started is off, so nothing is stored when it starts"
     elif trace.held or trace.queue is not None or trace.delivered is not None:
@@ -111,12 +113,15 @@ def _tracks(ctx: Context) -> bool:
     return bool(ctx.project and ctx.project.conf.get("task_track_started"))
 
 
-def _no_store(ctx: Context) -> str:
+def _off(ctx: Context) -> str:
+    """Why the project keeps no results that this project could read; empty when it does, or when nobody could say."""
     try:
         _ = ctx.results_endpoint
-    except (Skip, Unavailable) as reason:
-        return str(reason)
-    return "the result store cannot be read"
+    except Skip as reason:
+        return "" if reason.because or not ctx.project else str(reason)
+    except Unavailable:
+        return ""
+    return ""
 
 
 def _expiry(ctx: Context) -> str:

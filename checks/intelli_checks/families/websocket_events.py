@@ -61,7 +61,7 @@ def _reads_layer(ctx: Context) -> bool:
     return any(route["path"] == pattern and route.get("layer") in aliases for route in routes)
 
 
-@check("websocket.delivery", timeout=14.0, needs=["websocket.group"])
+@check("websocket.delivery", timeout=14.0, needs=["websocket.group", "channels.idle"])
 def delivery(ctx: Context) -> Iterator[Finding]:
     """A message sent into the layer is read by the process that holds the socket.
 
@@ -74,6 +74,8 @@ def delivery(ctx: Context) -> Iterator[Finding]:
         yield fail(f"the project could not send: {found.error}", hint="intelli-ops check channels")
     elif found.read is None:
         raise Skip("the socket joined no group: there is nobody to send to")
+    elif not found.read and found.close_code is not None:
+        yield fail(f"the socket was closed with {code(found.close_code)} before it read the message", hint=LOOK)
     elif not found.read:
         yield fail(
             "the message still waits in the queue of the web process: it does not read its layer",
