@@ -222,6 +222,13 @@ class Context:
         return queues.gather_all(self.layout, self.project, self.fleet, self.keyspace, self.budget(2.0))
 
     @fact
+    def depths_later(self) -> QueueDepths:
+        """The same queues about a second after `depths`, to tell growing from draining."""
+        from intelli_checks.probes import queues
+
+        return queues.again(self.fleet.found(self.layout), self.depths, self.budget(3.0))
+
+    @fact
     def watch(self) -> Watch:
         """What stands still: a second look, taken only when the first one asks for it."""
         from intelli_checks.probes import watch

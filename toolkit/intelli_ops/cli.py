@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from intelli_ops import exits
 from intelli_ops.say import complain, say_json
-from intelli_ops.usage import ClickException, NoArgsIsHelpError, no_such
+from intelli_ops.usage import ClickException, CouldNotTell, NoArgsIsHelpError, no_such
 
 if TYPE_CHECKING:
     from typer._click import Command, Context, HelpFormatter
@@ -37,6 +37,9 @@ SECTIONS: dict[str, tuple[Lazy, ...]] = {
         Lazy("probe", "intelli_ops.commands.probe", "Answer one probe of Kubernetes, compose or a load balancer."),
     ),
     "Operate": (
+        Lazy("queues", "intelli_ops.commands.queues", "Show every queue: what waits, who consumes, where it is going."),
+        Lazy("tasks", "intelli_ops.commands.tasks", "Show tasks: who knows them, where they go, what became of one."),
+        Lazy("bundle", "intelli_ops.commands.bundle", "Pack report, facts and versions for somebody else, redacted."),
         Lazy("channels", "intelli_ops.commands.channels", "Show groups, members and backlog of the channel layer."),
         Lazy("eager", "intelli_ops.commands.eager", "Switch EAGER mode (tasks run inside the request), reversibly."),
         Lazy("render", "intelli_ops.commands.render", "Write systemd, compose or Kubernetes files for the workers."),
@@ -146,8 +149,8 @@ def run(args: list[str]) -> int:
     args = [arg for arg in args if arg != "--debug"]
     try:
         code = _invoke(args)
-    except ClickException as error:
-        return _usage(error, args)
+    except (ClickException, CouldNotTell) as error:
+        return _usage(error, args) if isinstance(error, ClickException) else _could_not_tell(error, args)
     except typer.Exit as leave:
         return leave.exit_code
     except BrokenPipeError:
@@ -196,6 +199,12 @@ def _usage(error: ClickException, args: list[str]) -> int:
         complain(f"{where}: {message}\ntry: {where} --help")
     _apologise(args, "usage", message, exits.USAGE)
     return exits.USAGE
+
+
+def _could_not_tell(error: CouldNotTell, args: list[str]) -> int:
+    complain(f"could not tell: {error}" + (f"\nfix: {error.hint}" if error.hint else ""))
+    _apologise(args, "unavailable", str(error), exits.COULD_NOT_TELL)
+    return exits.COULD_NOT_TELL
 
 
 def _unexpected(error: Exception, args: list[str], *, debug: bool) -> int:

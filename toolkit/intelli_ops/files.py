@@ -8,21 +8,22 @@ import tempfile
 from pathlib import Path
 
 
-def replace_file(path: Path, text: str, *, private: bool = False) -> None:
-    """Write `text` beside `path` and rename it into place; `private` makes it mode 0600.
+def replace_file(path: Path, content: str | bytes, *, private: bool = False) -> None:
+    """Write `content` (text as UTF-8) beside `path` and rename it into place; `private` makes it mode 0600.
 
     Raises OSError, before anything is changed. A link stays a link. What is no regular file (a FIFO, or /dev/stdout,
     although that may lead to one) is written to as it is.
     """
+    data = content.encode("utf-8") if isinstance(content, str) else content
     target = path.resolve()
     if path.is_relative_to("/dev") or (target.exists() and not target.is_file()):
-        with path.open("a", encoding="utf-8") as file:
-            file.write(text)
+        with path.open("ab") as file:
+            file.write(data)
         return
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         if not private:

@@ -19,11 +19,11 @@ _PATIENCE = 1.0
 """Seconds before anything is shown; most runs are over by then."""
 
 
-class Progress:
+class Waiting:
     """While the block runs, and only on a terminal: after a second, what is still awaited, on stderr."""
 
-    def __init__(self, checks: Iterable[Check], *, silent: bool = False) -> None:
-        self._awaited = {check.id: check for check in checks}
+    def __init__(self, what: str = "", *, silent: bool = False) -> None:
+        self._what = what
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         if not silent and terminal.is_terminal(sys.stderr):
@@ -41,9 +41,9 @@ class Progress:
         if self._thread:
             self._thread.join(1.0)
 
-    def ended(self, result: Result) -> None:
-        """One less to wait for."""
-        self._awaited.pop(result.check.id, None)
+    def awaited(self) -> str:
+        """What is waited for at this moment."""
+        return self._what
 
     def _spin(self) -> None:
         began = time.monotonic()
@@ -58,6 +58,22 @@ class Progress:
     def _tell(self, status: Status, seconds: float) -> None:
         from rich.text import Text
 
-        awaited = list(self._awaited)
-        more = f" and {len(awaited) - 1} more" if len(awaited) > 1 else ""
-        status.update(Text(f"{seconds:.0f} s, waiting for {''.join(awaited[:1])}{more}"))
+        status.update(Text(f"{seconds:.0f} s, waiting for {self.awaited()}"))
+
+
+class Progress(Waiting):
+    """Waiting for checks, which end one by one."""
+
+    def __init__(self, checks: Iterable[Check], *, silent: bool = False) -> None:
+        super().__init__(silent=silent)
+        self._checks = {check.id: check for check in checks}
+
+    def ended(self, result: Result) -> None:
+        """One less to wait for."""
+        self._checks.pop(result.check.id, None)
+
+    def awaited(self) -> str:
+        """The first check that has not ended."""
+        names = list(self._checks)
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        return f"{''.join(names[:1])}{more}"

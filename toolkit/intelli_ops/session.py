@@ -57,24 +57,24 @@ class Session:
     def once(self, began: float, patience: float = 0.0) -> int:
         """Diagnose, again until healthy while `patience` (seconds) lasts, show the last report; the exit code."""
         ends = began + patience
-        report, interrupted = self._round(began + self.target.timeout)
+        report, interrupted = self.look(began + self.target.timeout)
         while not interrupted and self._code(report) != exits.HEALTHY and time.monotonic() + _PAUSE < ends:
             time.sleep(_PAUSE)
-            report, interrupted = self._round(self._deadline(ends))
+            report, interrupted = self.look(self._deadline(ends))
         return self._show(report, exits.INTERRUPTED if interrupted else None)
 
     def watch(self, pause: float) -> int:
         """Diagnose until interrupted, `pause` seconds apart; redraw a terminal, elsewhere append what changed."""
         before: Report | None = None
         while True:
-            report, interrupted = self._round(self._deadline())
+            report, interrupted = self.look(self._deadline())
             if interrupted:
                 return exits.INTERRUPTED
             self._show_again(report, before)
             before = report
             time.sleep(pause)
 
-    def _round(self, deadline: float) -> tuple[Report, bool]:
+    def look(self, deadline: float) -> tuple[Report, bool]:
         """One diagnosis, muted; what was known by then, and True, when interrupted."""
         interrupted = False
         ctx = self.context(self.target, deadline)

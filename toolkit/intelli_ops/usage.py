@@ -1,4 +1,4 @@
-"""Wrong usage: what went wrong and what was probably meant. Ends in exit code 2."""
+"""Errors with an exit code of their own: wrong usage (2), with what was probably meant, and could not tell (3)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from collections.abc import Iterable
 # Typer 0.28 carries its own copy of click and offers these nowhere else.
 from typer._click.exceptions import ClickException, NoArgsIsHelpError, UsageError
 
-__all__ = ["ClickException", "NoArgsIsHelpError", "UsageError", "no_such"]
+__all__ = ["ClickException", "CouldNotTell", "NoArgsIsHelpError", "UsageError", "no_such"]
+
+
+class CouldNotTell(Exception):
+    """What was asked did not answer; ends in exit code 3. `hint` is what to type next."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 def no_such(kind: str, name: str, known: Iterable[str]) -> UsageError:

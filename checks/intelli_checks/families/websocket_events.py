@@ -61,7 +61,7 @@ def _reads_layer(ctx: Context) -> bool:
     return any(route["path"] == pattern and route.get("layer") in aliases for route in routes)
 
 
-@check("websocket.delivery", timeout=14.0, needs=["websocket.group"])
+@check("websocket.delivery", timeout=14.0, needs=["websocket.group", "channels.idle"])
 def delivery(ctx: Context) -> Iterator[Finding]:
     """A message sent into the layer is read by the process that holds the socket.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -18,6 +19,8 @@ TAIL = 100
 """Messages read from the end that is consumed next."""
 TAIL_BYTES = 1024 * 1024
 OLDEST_UNACKED = 100
+APART = 1.0
+"""Seconds between the two looks that tell a queue that grows from one that drains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class Delivered:
     score: float
     """When it was delivered, on the clock of the worker that took it."""
     message: Message
+    exchange: str = ""
+    routing_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,14 @@ def gather_all(
     names = {*expected(project), layout.default_queue, *fleet.queues, *keyspace.queues(layout)}
     with opened(layout, timeout) as connection:
         return gather(connection, layout, names)
+
+
+def again(layout: Layout, before: QueueDepths, timeout: float) -> QueueDepths:
+    """The same queues `APART` seconds after `before`, by Redis's clock; at once where nothing waits."""
+    with opened(layout, timeout) as connection:
+        if before.waiting:
+            time.sleep(min(max(0.0, before.taken + APART - redis_time(connection)), timeout / 2))
+        return gather(connection, layout, before.queues)
 
 
 def expected(project: Survey | None) -> frozenset[str]:
@@ -155,7 +168,7 @@ def unacked(connection: Connection, layout: Layout) -> Unacked:
     return Unacked(
         count if isinstance(count, int) else 0,
         tuple(
-            Delivered(tag.decode("utf-8", "replace"), score, _delivered(raw))
+            _delivered(tag.decode("utf-8", "replace"), score, raw)
             for (tag, score), raw in zip(scored, values, strict=False)
             if isinstance(raw, bytes)
         ),
@@ -170,13 +183,24 @@ def _scored(reply: Reply) -> list[tuple[bytes, float]]:
     return [(tag, float(score)) for tag, score in pairs if isinstance(tag, bytes) and isinstance(score, bytes)]
 
 
-def _delivered(raw: bytes) -> Message:
+def _delivered(tag: str, score: float, raw: bytes) -> Delivered:
     """`[message, exchange, routing_key]` as kombu stores it."""
     try:
         entry = json.loads(raw)
     except (ValueError, RecursionError):
-        return Message(fault="not JSON")
-    return decode(json.dumps(entry[0]).encode()) if isinstance(entry, list) and entry else Message(fault="not kombu's")
+        return Delivered(tag, score, Message(fault="not JSON"))
+    if not isinstance(entry, list) or not entry:
+        return Delivered(tag, score, Message(fault="not kombu's"))
+    way = [part if isinstance(part, str) else "" for part in (*entry[1:3], "", "")]
+    return Delivered(tag, score, decode(json.dumps(entry[0]).encode()), way[0], way[1])
+
+
+def home(delivered: Delivered, project: Survey | None) -> str:
+    """The queue a delivered message came from: the one declared for its exchange and key, else the key itself."""
+    for queue in project.queues if project else ():
+        if queue.routing_key == delivered.routing_key and queue.exchange in {delivered.exchange, ""}:
+            return queue.name
+    return delivered.routing_key
 
 
 def _uptime(connection: Connection) -> int | None:

@@ -113,6 +113,14 @@ def lost(results: ResultStore, layout: Layout, ids: Iterable[str], timeout: floa
     return tuple(sorted(still - fleet.held)) if fleet.accounted else ()
 
 
+def state_of(results: ResultStore, id_: str, timeout: float) -> str | None:
+    """What is stored for this task: its state, or None for nothing."""
+    with opened(Layout(results.dsn, tls=results.tls, via=results.via), timeout, "the result store") as connection:
+        key = results.key(id_)
+        head = _heads(connection, [key]).get(key)
+    return (_word(head, "status") or "unreadable") if head else None
+
+
 def id_of(key: str) -> str:
     """The task id in a result's key."""
     return key.partition(META)[2]

@@ -8,16 +8,14 @@ from typing import Annotated
 
 import typer
 
-from intelli_checks.context import Context
-from intelli_checks.model import Skip, Unavailable
 from intelli_checks.probes.channels_state import LayerState, limit_of
 from intelli_checks.probes.survey import LayerDecl
 from intelli_checks.probes.websocket_server import declared
 from intelli_checks.target import Target
 from intelli_ops import exits
+from intelli_ops.asking import asking
 from intelli_ops.commands.options import targeted
-from intelli_ops.flow_options import with_running
-from intelli_ops.say import complain, say
+from intelli_ops.say import say
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -35,15 +33,10 @@ def channels(
     The groups with the most members come first, and the fullest queues of web processes, with what each can hold:
     to a full one nothing more is delivered, and nobody is told. Reads only.
     """
-    target = with_running(target)
     while True:
-        ctx = Context(target)
-        try:
+        with asking(target, "the channel layer") as ctx:
             states = ctx.layer_states
             survey = declared(ctx)
-        except (Skip, Unavailable) as error:
-            complain(error)
-            return exits.COULD_NOT_TELL
         layers = survey.layers if survey else ()
         say("\n".join(line for state in states for line in lines(state, limit, layers)))
         if not watch:

@@ -30,17 +30,19 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON document.")] = False,
 ) -> None:
     """Show every value in force: flags win over environment, that over configuration, that over detection."""
-    values = {name: value for name, value in _values(target).items() if value not in (None, {}, [])}
+    known = values(target)
     if as_json:
-        document = {"values": values, "origins": plain(target.origins)} if origin else values
+        document = {"values": known, "origins": plain(target.origins)} if origin else known
         say_json(document)
         return
-    wide = max(len(name) for name in values)
-    for name, value in values.items():
+    wide = max(len(name) for name in known)
+    for name, value in known.items():
         shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         where = f"  ({target.origins.get(name, 'default')})" if origin else ""
         say(f"{name:<{wide}}  {shown}{where}")
 
 
-def _values(target: Target) -> dict[str, Any]:
-    return {part.name: plain(getattr(target, part.name)) for part in fields(target) if part.name != "origins"}
+def values(target: Target) -> dict[str, Any]:
+    """Every part of the target that says something, as plain values."""
+    parts = {part.name: plain(getattr(target, part.name)) for part in fields(target) if part.name != "origins"}
+    return {name: value for name, value in parts.items() if value not in (None, {}, [])}
