@@ -12,6 +12,7 @@ from intelli_checks.model import Skip, Unavailable
 from intelli_checks.target import Target
 
 if TYPE_CHECKING:
+    from intelli_checks.earlier import Roll
     from intelli_checks.probes.absence import Absence
     from intelli_checks.probes.beat import BeatFacts
     from intelli_checks.probes.canary import Canary
@@ -80,6 +81,8 @@ class Context:
         self.target = target
         self.deadline = time.monotonic() + target.timeout if deadline is None else deadline
         self.gathered: dict[str, Future[Any]] = {}
+        self.remembered: Roll | None = None
+        """What whoever runs the checks remembers of the workers; None where nothing is kept."""
 
     @property
     def remaining(self) -> float:
@@ -205,6 +208,13 @@ class Context:
         from intelli_checks.probes import fleet
 
         return fleet.gather(self.layout, self.budget(4.0), declared=self.project is not None)
+
+    @fact
+    def earlier(self) -> Roll:
+        """The workers at the last look; an empty roll at the first."""
+        from intelli_checks.earlier import Roll
+
+        return self.remembered or Roll()
 
     @fact
     def keyspace(self) -> Keyspace:

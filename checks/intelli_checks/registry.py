@@ -26,6 +26,8 @@ BUILTIN = (
     "intelli_checks.families.celery_queues",
     "intelli_checks.families.celery_delivery",
     "intelli_checks.families.celery_tasks",
+    "intelli_checks.families.celery_skew",
+    "intelli_checks.families.celery_earlier",
     "intelli_checks.families.celery_canary",
     "intelli_checks.families.celery_results",
     "intelli_checks.families.celery_beat",

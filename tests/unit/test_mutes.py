@@ -12,7 +12,8 @@ from intelli_checks import Check, Finding, Outcome, Report, Result, Severity, St
 from intelli_checks.dsn import Dsn
 from intelli_checks.mutes import Mute, apply, expiry, from_config, parse
 from intelli_checks.target import Target
-from intelli_ops.mute_memory import MuteMemory, state_directory
+from intelli_ops.mute_memory import MuteMemory
+from intelli_ops.state import state_directory
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from intelli_checks import mutes
 from intelli_checks.context import Context
+from intelli_checks.earlier import Roll
 from intelli_checks.model import Check, Report, Severity
 from intelli_checks.report import outcome_name
 from intelli_checks.runner import Interrupted, diagnose
@@ -21,6 +22,7 @@ from intelli_ops import exits
 from intelli_ops.mute_memory import MuteMemory
 from intelli_ops.progress import Progress
 from intelli_ops.render import Format, View, render, terminal, viewed
+from intelli_ops.state import StateFile, state_file
 from intelli_ops.usage import UsageError
 from intelli_ops.watchdog import Watchdog
 
@@ -53,6 +55,10 @@ class Session:
     context: Callable[[Target, float], Context] = lambda target, deadline: Context(target, deadline=deadline)
     """Makes the context of a round from target and deadline (monotonic); a recording brings its own."""
     memory: MuteMemory = field(default_factory=MuteMemory)
+    rolls: StateFile = field(default_factory=lambda: state_file("workers.json"))
+    """Who worked at the last look at each target."""
+    recorded: bool = False
+    """Whether the facts come from a recording: judging them again is no look at the system."""
 
     def once(self, began: float, patience: float = 0.0) -> int:
         """Diagnose, again until healthy while `patience` (seconds) lasts, show the last report; the exit code."""
@@ -78,17 +84,26 @@ class Session:
         """One diagnosis, muted; what was known by then, and True, when interrupted."""
         interrupted = False
         ctx = self.context(self.target, deadline)
+        ctx.remembered = Roll.of(self.rolls.read(self.target))
         with Watchdog(deadline), Progress(self.checks, silent=self.wishes.quiet) as progress:
             try:
                 report = diagnose(self.checks, ctx, progress.ended)
             except Interrupted as stopped:
                 interrupted, report = True, stopped.report
+        self._remember(ctx)
         if self.wishes.save:
             _record(ctx, self.wishes.save)
         if self.muted:
             with self.memory.about(self.target) as seen:
                 report = mutes.apply(report, self.muted, seen)
         return report, interrupted
+
+    def _remember(self, ctx: Context) -> None:
+        """Keep who works, where somebody looked just now; a recording is not a look."""
+        fleet = ctx.gathered.get("fleet")
+        if self.recorded or fleet is None or not fleet.done() or fleet.exception():
+            return
+        self.rolls.write(self.target, (ctx.remembered or Roll()).after(fleet.result()).as_dict())
 
     def _deadline(self, ends: float = 0.0) -> float:
         """The round's end: its own timeout, and no later than `ends`, but never less than a second away."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from intelli_checks.context import Context
+from intelli_checks.families.beat_due import Overdue, overdue
 from intelli_checks.families.wording import ago, count, listed
 from intelli_checks.model import Finding, Skip, fail, info, warn
 from intelli_checks.probes.beat import BeatFacts
@@ -20,10 +21,12 @@ def beat(ctx: Context) -> Iterator[Finding]:
     """One scheduler ticks.
 
     Cause: beat was not started, or was stopped; or it runs twice, because it was scaled like a worker or several
-    workers have `-B`.
+    workers have `-B`; or it is there and hangs (a schedule in a database that does not answer).
 
-    Shows as: periodic tasks that never run, or that all run twice. Beat leaves no trace in Redis, so from another
-    machine its absence cannot be told from its silence: then this check says so and passes.
+    Shows as: periodic tasks that never run, or that all run twice. Beat leaves no trace in Redis; what it owes is read
+    off its consumers: a task that is due every ten seconds and that no worker has started for minutes was not sent.
+    Where nothing is due that often, a scheduler on another machine cannot be told from none: then this check says so
+    and passes.
 
     Fix: one `celery beat`, supervised; since Celery 5.7 `--enable-remote-control` lets it answer.
     """
@@ -38,6 +41,8 @@ def beat(ctx: Context) -> Iterator[Finding]:
             hint=f"kill -CONT {frozen[0].pid}",
             subject="beat",
         )
+    elif owed := overdue(ctx):
+        yield _owed(ctx, seen, owed)
     elif seen.answering or seen.processes:
         yield from _alive(seen)
     else:
@@ -63,6 +68,33 @@ def _several(seen: BeatFacts) -> Iterator[Finding]:
             hint="stop all but one",
             subject="beat",
         )
+
+
+def _owed(ctx: Context, seen: BeatFacts, owed: list[Overdue]) -> Finding:
+    """Tasks that were due and never came; whether that is certain depends on since when the scheduler is there."""
+    worst = max(owed, key=lambda one: one.times)
+    told = (
+        f"{safe(worst.entry)} was due {worst.times} times in the last {ago(worst.seconds)} and no worker was sent it"
+        + (f", as {len(owed) - 1} more" if len(owed) > 1 else "")
+    )
+    facts = {"entries": [safe(one.entry) for one in owed], "seconds": round(worst.seconds)}
+    if seen.processes and all(process.age > worst.seconds for process in seen.processes):
+        pid = seen.processes[0].pid
+        return fail(
+            f"the scheduler, process {pid}, does not tick: {told}",
+            hint=f"py-spy dump --pid {pid}   # what does it wait for? Then restart it",
+            subject="beat",
+            **facts,
+        )
+    there = seen.processes or seen.answering
+    return warn(
+        ("the scheduler has just come up: " if seen.processes else "") + told,
+        hint="look at the scheduler's log for 'Sending due task'"
+        if there
+        else f"celery -A {ctx.project.celery_app if ctx.project else 'APP'} beat",
+        subject="beat",
+        **facts,
+    )
 
 
 def _alive(seen: BeatFacts) -> Iterator[Finding]:

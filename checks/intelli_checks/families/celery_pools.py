@@ -14,6 +14,8 @@ from intelli_checks.probes.watch import has_room
 from intelli_checks.registry import check
 from intelli_checks.text import safe
 
+MUCH = 0.7
+"""Part of the machine's memory that one pool may take."""
 OVERDUE = 15.0
 """Seconds past its time limit after which a task should long have been stopped."""
 
@@ -174,3 +176,55 @@ def limits(ctx: Context) -> Iterator[Finding]:
                 subject=safe(node.name),
                 tasks=limited[:20],
             )
+
+
+@check("celery.memory", needs=["celery.workers"])
+def memory(ctx: Context) -> Iterator[Finding]:
+    """Pool processes leave memory for others, and their limit leaves them room.
+
+    Looks at the pool processes of the workers on this machine.
+
+    Cause: tasks that keep what they loaded (global caches, Django's query log under DEBUG), and nothing that renews the
+    process; or a `worker_max_memory_per_child` below what the imports alone take.
+
+    Shows as: memory that only grows, then the kernel's OOM killer; or a new process after every single task.
+
+    Fix: `worker_max_memory_per_child` (kB) or `worker_max_tasks_per_child`, with room above a process at rest.
+    """
+    for node in ctx.fleet.nodes:
+        children = [ctx.pools[pid] for pid in node.processes if pid in ctx.pools and pid != node.pid]
+        if children and node.pool == "prefork":
+            yield from _memory(node, children)
+
+
+def _memory(node: Node, children: list[Process]) -> Iterator[Finding]:
+    limit = node.conf.get("worker_max_memory_per_child")
+    resting = [child for child in children if child.pid not in {request.pid for request in node.active}]
+    largest, least = max(child.memory for child in children), min((child.memory for child in resting), default=0)
+    share = sum(child.share for child in children)
+    # The limit is tried after each task: a process at rest above it has run none, and its first will be its last.
+    if isinstance(limit, (int, float)) and limit and least > limit * 1024:
+        yield warn(
+            f"a pool process of {safe(node.name)} takes {_mib(least)} at rest and may take {_mib(limit * 1024)}: "
+            "each is replaced after one task",
+            hint=f"worker_max_memory_per_child = {int(least / 1024 * 2)}   # kB",
+            subject=safe(node.name),
+            bytes=least,
+        )
+    elif share > MUCH and not limit and not node.conf.get("worker_max_tasks_per_child"):
+        yield warn(
+            f"the pool of {safe(node.name)} takes {share:.0%} of this machine's memory, its largest process "
+            f"{_mib(largest)}, and nothing renews them",
+            hint=f"worker_max_memory_per_child = {int(largest / 1024)}   # kB; and a smaller --concurrency",
+            subject=safe(node.name),
+            bytes=largest,
+        )
+    else:
+        yield info(
+            f"the largest of {len(children)} pool process{'' if len(children) == 1 else 'es'} takes {_mib(largest)}",
+            subject=node.name,
+        )
+
+
+def _mib(size: float) -> str:
+    return f"{size / 2**20:.0f} MiB"

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from intelli_checks.context import Context
-from intelli_checks.families.wording import count, listed
-from intelli_checks.model import Finding, Skip, fail, info, warn
+from intelli_checks.families.wording import count, listed, project_of
+from intelli_checks.model import Finding, fail, info, warn
 from intelli_checks.probes.nodes import Node
-from intelli_checks.probes.queues import declared
 from intelli_checks.probes.survey import Survey, TaskDecl
-from intelli_checks.probes.workers import CONTENT_TYPES, accepted_content
 from intelli_checks.registry import check
 from intelli_checks.text import safe
 
 CLOCK_STEP = 2.0
 """Seconds: the kernel tells when it booted, and so when a process began, in whole seconds."""
-
-
-def _project(ctx: Context) -> Survey:
-    if ctx.project is None:
-        raise Skip("no project to compare the workers with")
-    return ctx.project
 
 
 def _sent_to(node: Node, project: Survey) -> list[TaskDecl]:
@@ -42,7 +33,7 @@ def tasks(ctx: Context) -> Iterator[Finding]:
 
     Fix: restart the workers, before the web processes; check `autodiscover_tasks`.
     """
-    project = _project(ctx)
+    project = project_of(ctx)
     for node in ctx.fleet.nodes:
         missing = sorted(task.name for task in _sent_to(node, project) if task.name not in node.registered)
         if not missing:
@@ -97,7 +88,7 @@ def policy(ctx: Context) -> Iterator[Finding]:
 
     Fix: restart it with the project's settings.
     """
-    project = _project(ctx)
+    project = project_of(ctx)
     for node in ctx.fleet.nodes:
         for task in _sent_to(node, project):
             if (told := node.registered.get(task.name)) is not None and (differs := _differences(task, told)):
@@ -108,6 +99,7 @@ def policy(ctx: Context) -> Iterator[Finding]:
                     task=task.name,
                 )
         yield from _sizes(node, project)
+        yield from _pool_limits(node, project)
 
 
 def _differences(task: TaskDecl, told: dict[str, str] | object) -> list[str]:
@@ -153,6 +145,26 @@ def _sizes(node: Node, project: Survey) -> Iterator[Finding]:
         )
 
 
+def _pool_limits(node: Node, project: Survey) -> Iterator[Finding]:
+    """What the pool itself does with tasks that have no limit of their own; one limit per queue is a choice."""
+    agreed = {queue.policy.get("time_limit") for queue in project.queues if queue.name in node.queues}
+    names = (("task_soft_time_limit", "--soft-time-limit"), ("task_time_limit", "--time-limit"))
+    for (name, option), has in zip(names, node.timeouts, strict=False):
+        wanted = project.conf.get(name)
+        if isinstance(wanted, (int, float)) and wanted and has != wanted and has not in agreed:
+            yield warn(
+                f"{safe(node.name)} gives tasks {_allowed(has)}, {name} of the project is {wanted:g} s",
+                hint=f"restart {safe(node.name)} with the project's settings, without a {option} of its own",
+                subject=safe(node.name),
+                setting=name,
+                seconds=has,
+            )
+
+
+def _allowed(seconds: float) -> str:
+    return f"{seconds:g} s" if seconds else "all the time they want"
+
+
 @check("celery.stale", needs=["celery.workers"])
 def stale(ctx: Context) -> Iterator[Finding]:
     """The workers were started after the last change of the code.
@@ -177,63 +189,3 @@ def stale(ctx: Context) -> Iterator[Finding]:
                 subject=safe(node.name),
                 file=path,
             )
-
-
-@check("celery.settings", needs=["celery.workers", "celery.serializers"])
-def settings(ctx: Context) -> Iterator[Finding]:
-    """The workers run with the project's settings.
-
-    Cause: web and worker load different settings modules or environments, or the worker was not restarted after a
-    change.
-
-    Shows as: messages the worker refuses, tasks that call others inline (EAGER in the worker), memory that grows with
-    every query (DEBUG), other redelivery times than planned.
-
-    Fix: the same environment for both; restart the worker.
-    """
-    project = _project(ctx)
-    for node in ctx.fleet.nodes:
-        yield from _refusing(ctx, node, project)
-        for problem, hint in _odd_settings(node, project):
-            yield warn(f"{safe(node.name)} {problem}", hint=hint, subject=safe(node.name))
-        process = ctx.pools.get(node.pid)
-        if process is not None and process.user == 0 and "pickle" in str(node.conf.get("accept_content", "")):
-            yield warn(
-                f"{safe(node.name)} accepts pickle and runs as root: whoever can write to the broker is root",
-                hint="accept_content = ['json'], and a user of its own",
-                subject=safe(node.name),
-            )
-
-
-def _refusing(ctx: Context, node: Node, project: Survey) -> Iterator[Finding]:
-    """A worker that drops what the project's producers write by default."""
-    written = str(project.conf.get("task_serializer") or "json")
-    queues = [queue for queue in node.queues if queue in declared(project)]
-    accepted = accepted_content(ctx.fleet, queues[0], project) if queues else frozenset()
-    if queues and CONTENT_TYPES.get(written, written) not in accepted:
-        yield fail(
-            f"the project writes {safe(written)}, which {safe(node.name)} refuses and drops",
-            hint=f"add {safe(written)} to the worker's accept_content, or write one of: {', '.join(sorted(accepted))}",
-            subject=safe(node.name),
-        )
-
-
-def _odd_settings(node: Node, project: Survey) -> Iterator[tuple[str, str]]:
-    if node.conf.get("task_always_eager"):
-        yield "runs tasks inline that its tasks send (task_always_eager)", "remove it from the worker's settings"
-    if node.conf.get("debug") and not project.django.get("DEBUG", True):
-        yield (
-            "runs with DEBUG, the project does not: Django keeps every query in memory",
-            "DEBUG = False for the worker",
-        )
-    module = node.conf.get("settings_module")
-    if module and project.settings_module and module != project.settings_module:
-        yield f"loads {safe(module)}, the project {project.settings_module}", "the same DJANGO_SETTINGS_MODULE for both"
-    theirs, ours = (_visibility(conf) for conf in (node.conf, project.conf))
-    if theirs != ours and node.conf:
-        yield f"redelivers after {theirs} s, the project says {ours} s", "the same broker_transport_options for both"
-
-
-def _visibility(conf: Mapping[str, Any]) -> int:
-    options = conf.get("broker_transport_options")
-    return int((options.get("visibility_timeout") if isinstance(options, Mapping) else None) or 3600)

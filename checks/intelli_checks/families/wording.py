@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from intelli_checks.context import Context
+from intelli_checks.model import Skip
 from intelli_checks.probes.queues import expected
+from intelli_checks.probes.survey import Survey
 from intelli_checks.text import safe
+
+
+def project_of(ctx: Context) -> Survey:
+    """What the workers are compared with; raises Skip where only the broker is known."""
+    if ctx.project is None:
+        raise Skip("no project to compare the workers with")
+    return ctx.project
 
 
 def start_command(ctx: Context, queues: Iterable[str] | None = None) -> str:

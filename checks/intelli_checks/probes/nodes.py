@@ -10,7 +10,21 @@ from typing import Any
 STARTING = 10.0
 """Seconds a worker is given to bring its pool up."""
 # What is kept of `inspect conf`, which also carries every other setting of the project, secrets among them.
-SETTINGS = ("accept_content", "broker_transport_options", "result_backend", "task_always_eager", "task_ignore_result")
+SETTINGS = (
+    "accept_content",
+    "broker_transport_options",
+    "result_backend",
+    "result_expires",
+    "task_always_eager",
+    "task_create_missing_queues",
+    "task_default_queue",
+    "task_ignore_result",
+    "task_reject_on_worker_lost",
+    "task_serializer",
+    "task_track_started",
+    "worker_max_memory_per_child",
+    "worker_max_tasks_per_child",
+)
 DJANGO_SETTINGS = ("DEBUG", "SETTINGS_MODULE")
 
 
@@ -58,6 +72,8 @@ class Node:
     reserved: tuple[Request, ...] = ()
     scheduled: tuple[Request, ...] = ()
     conf: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """celery, kombu, billiard, py (Python) and the transport's driver, e.g. redis."""
 
     @property
     def young(self) -> bool:
@@ -110,6 +126,7 @@ def parse_node(name: str, said: Mapping[str, Any]) -> Node:
         reserved=_requests(said.get("reserved")),
         scheduled=_requests(said.get("scheduled")),
         conf=_settings(_mapping(said.get("conf"))),
+        versions=_versions(str(_mapping(said.get("report")).get("ok", ""))),
     )
 
 
@@ -151,6 +168,12 @@ def _settings(conf: Mapping[str, Any]) -> dict[str, Any]:
             if lower == name or lower.endswith(f"_{name}"):
                 kept[name] = value
     return kept
+
+
+def _versions(report: str) -> dict[str, str]:
+    """The versions in a `report`, which also carries the worker's settings: those are not kept."""
+    software = report.partition("platform ->")[0].partition("software ->")[2]
+    return {name.removeprefix("py-"): number for name, number in re.findall(r"([\w-]+):([\w.+]+)", software[:500])}
 
 
 def _pool(implementation: str) -> str:

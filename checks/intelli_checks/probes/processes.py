@@ -36,6 +36,10 @@ class Process:
     waits_in: str = ""
     """The kernel function it sleeps in (Linux `/proc/PID/wchan`), where it may be read."""
     directory: str = ""
+    memory: int = 0
+    """Resident set in bytes."""
+    share: float = 0.0
+    """The same, as a part of the machine's memory."""
 
     @property
     def stopped(self) -> bool:
@@ -99,6 +103,8 @@ def _read(process: psutil.Process, *, whole: bool = False) -> Process:
             age=max(0.0, time.time() - process.create_time()),
             started=process.create_time(),
             user=process.uids().real if hasattr(process, "uids") else None,
+            memory=process.memory_info().rss,
+            share=process.memory_percent() / 100,
         )
     if not whole:
         return told

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
-from pathlib import Path
-from typing import Any
-
 import pytest
+from tests.unit.celery.states import CONSUMER, NOW, ask, context, node, running
 
-from intelli_checks.context import Context
-from intelli_checks.dsn import Dsn
 from intelli_checks.probes.canary import Canary
-from intelli_checks.probes.clients import Client
-from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.messages import Message
 from intelli_checks.probes.nodes import Node, Request
 from intelli_checks.probes.processes import Process
@@ -20,47 +13,6 @@ from intelli_checks.probes.queues import Delivered, Queue, QueueDepths, Unacked
 from intelli_checks.probes.survey import QueueDecl, Survey, TaskDecl
 from intelli_checks.probes.watch import Look, Suspect, watch
 from intelli_checks.probes.workers import WorkerFleet
-from intelli_checks.registry import registry
-from intelli_checks.target import Place, Target
-
-NOW = 1_000_000.0
-CONSUMER = Client("10.0.0.1:5", 0, "brpop", blocked=True, idle=0, age=60)
-
-
-def node(**more: Any) -> Node:
-    return Node("w@h", pid=1, pool="prefork", concurrency=1, prefetch=4, uptime=600.0, **{"queues": ("ai",), **more})
-
-
-def context(*nodes: Node, depths: QueueDepths | None = None, survey: Survey | None = None, **facts: Any) -> Context:
-    """A context whose facts are already gathered: nothing is asked."""
-    places = (Place("here", ("python",)),) if survey else ()
-    ctx = Context(Target(Path(), places, broker=Dsn("redis://h/0")))
-    fleet = facts.pop("fleet", None) or WorkerFleet(len(nodes), nodes, clients=(CONSUMER,) * len(nodes), taken=NOW)
-    depths = depths or QueueDepths(taken=NOW)
-    known = {
-        "surveys": {"here": survey},
-        "layout": Layout(Dsn("redis://h/0")),
-        "fleet": fleet,
-        "depths": depths,
-        "watch": watch(Look(fleet, depths), lambda: Look(fleet, depths), frozenset(), 0.7),
-        "pools": {},
-        "canaries": (),
-        **facts,
-    }
-    for name, value in known.items():
-        told: Future[Any] = Future()
-        told.set_result(value)
-        ctx.gathered[name] = told
-    return ctx
-
-
-def ask(id_: str, ctx: Context) -> list[str]:
-    registry.load()
-    return [f"{found.severity.name}: {found.message}" for found in registry[id_].run(ctx)]
-
-
-def running(seconds: float, **more: Any) -> Request:
-    return Request("1", "shop.nap", queue="ai", started=NOW - seconds, pid=7, **more)
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(300, ["ERROR"]), (61, []), (10, [])])

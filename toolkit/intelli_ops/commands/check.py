@@ -155,7 +155,7 @@ def check(
     with Watchdog(began + target.timeout):  # a plugin may hang while it is imported
         checks = selected(target, names or (), Stage[stage.name])
     wishes = Wishes(fmt, output, Severity[fail_level.name], verbose, quiet, color, save)
-    session = Session(target, checks, wishes, mutes_for(target, mute or ()))
+    session = Session(target, checks, wishes, mutes_for(target, mute or ()), recorded=recording is not None)
     if recording:
         session.context = recorded(recording)
     remembering = session.context = Remembering(session.context)

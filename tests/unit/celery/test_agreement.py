@@ -1,0 +1,174 @@
+"""Do workers and project agree, is it the same fleet as before, does the scheduler pay what it owes?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.unit.celery.states import NOW, ask, context, node, running
+
+from intelli_checks.earlier import Roll, Seen
+from intelli_checks.probes.beat import BeatFacts
+from intelli_checks.probes.nodes import parse_node
+from intelli_checks.probes.processes import Process
+from intelli_checks.probes.survey import QueueDecl, Survey, TaskDecl
+from intelli_checks.probes.workers import WorkerFleet
+from intelli_checks.target import Target
+from intelli_ops.state import StateFile
+
+REPORT = """
+software -> celery:5.4.0 (opalescent) kombu:5.7.0 py:3.11.7
+            billiard:4.2.1 py-amqp:5.3.1
+platform -> system:Linux arch:64bit
+settings -> transport:redis results:redis://:planted@h/1
+
+SECRET:1.2.3
+"""
+VERSIONS = {"celery": "5.4.0", "kombu": "5.7.0", "py": "3.11.7"}
+
+
+def test_of_a_report_only_the_versions_are_kept():
+    told = parse_node("w@h", {"report": {"ok": REPORT}}).versions
+    assert told == {**VERSIONS, "billiard": "4.2.1", "amqp": "5.3.1"}
+    assert parse_node("w@h", {"report": {"ok": ["odd"]}}).versions == {}
+
+
+def test_a_worker_of_other_versions_than_the_project():
+    survey = Survey("here", python="3.12.1", versions={"celery": "5.7.0", "kombu": "5.7.0"})
+    (found,) = ask("celery.versions", context(node(versions=VERSIONS), survey=survey))
+    assert found == "WARNING: w@h runs celery 5.4.0, Python 3.11; the project has 5.7.0, 3.12"
+    same = Survey("here", python="3.11.2", versions={"celery": "5.4.0", "kombu": "5.7.0"})
+    assert ask("celery.versions", context(node(versions=VERSIONS), survey=same)) == []
+
+
+def test_without_a_project_workers_are_compared_with_each_other():
+    (found,) = ask("celery.versions", context(node(versions=VERSIONS), node(versions={**VERSIONS, "celery": "5.6.0"})))
+    assert "runs celery 5.6.0; w@h has 5.4.0" in found
+    assert ask("celery.versions", context(node(versions=VERSIONS), node())) == []
+
+
+def test_settings_that_differ_between_worker_and_project():
+    survey = Survey("here", conf={"task_default_queue": "desk", "worker_max_tasks_per_child": 10})
+    ctx = context(node(conf={"settings_module": "a", "task_default_queue": "celery"}), survey=survey)
+    found = ask("celery.settings", ctx)
+    assert "task_default_queue = 'celery', the project 'desk'" in found[0]
+    assert "worker_max_tasks_per_child = None, the project 10" in found[1]
+    same = {"settings_module": "a", "task_default_queue": "desk", "worker_max_tasks_per_child": 10}
+    assert ask("celery.settings", context(node(conf=same), survey=survey)) == []
+
+
+def test_what_a_worker_does_not_tell_is_no_difference_where_old_names_are_in_use():
+    survey = Survey("here", conf={"task_default_queue": "desk"}, extra={"deprecated": ["CELERY_DEFAULT_QUEUE"]})
+    assert ask("celery.settings", context(node(conf={"settings_module": "a"}), survey=survey)) == []
+    assert ask("celery.settings", context(node(), survey=Survey("here", conf={"task_default_queue": "desk"}))) == []
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "said"),
+    [((0.0, 0.0), "all the time they want"), ((0.0, 300.0), "300 s"), ((0.0, 60.0), None), ((0.0, 45.0), None)],
+)
+def test_the_limits_a_pool_keeps(timeouts, said):
+    survey = Survey("here", conf={"task_time_limit": 60}, queues=(QueueDecl("ai", policy={"time_limit": 45}),))
+    found = ask("celery.policy", context(node(timeouts=timeouts), survey=survey))
+    assert [f"gives tasks {said}, task_time_limit of the project is 60 s" in line for line in found] == [True] * bool(
+        said
+    )
+
+
+def child(pid: int, mib: int, share: float = 0.0) -> Process:
+    return Process(pid, 1, "sleeping", 100.0, memory=mib * 2**20, share=share)
+
+
+def test_a_memory_limit_that_a_process_at_rest_exceeds():
+    conf = {"worker_max_memory_per_child": 100 * 1024}
+    fat, lean = {7: child(7, 140)}, {7: child(7, 80)}
+    (found,) = ask("celery.memory", context(node(processes=(7,), conf=conf), pools=fat))
+    assert "takes 140 MiB at rest and may take 100 MiB" in found
+    assert ask("celery.memory", context(node(processes=(7,), conf=conf), pools=lean))[0].startswith("INFO")
+    working = node(processes=(7,), conf=conf, active=(running(5),))  # a task may need more for a while
+    assert ask("celery.memory", context(working, pools=fat))[0].startswith("INFO")
+
+
+def test_a_pool_that_takes_most_of_the_machine_and_is_never_renewed():
+    pools = {7: child(7, 4000, 0.4), 8: child(8, 4000, 0.4)}
+    (found,) = ask("celery.memory", context(node(processes=(7, 8)), pools=pools))
+    assert "takes 80% of this machine's memory, its largest process 4000 MiB" in found
+    renewed = node(processes=(7, 8), conf={"worker_max_tasks_per_child": 100})
+    assert ask("celery.memory", context(renewed, pools=pools))[0].startswith("INFO")
+    assert ask("celery.memory", context(node(processes=(7,)))) == []
+
+
+def roll(*starts: float, total: int = 0, taken: float = NOW - 300) -> Roll:
+    return Roll(taken, {"w@h": Seen(taken, starts, {"shop.nap": total})})
+
+
+def test_a_worker_that_is_restarted_again_and_again():
+    again = context(node(uptime=20.0), earlier=roll(NOW - 700, NOW - 400))
+    (found,) = ask("celery.restarts", again)
+    assert found == "WARNING: w@h was started 3 times in the last 15 min, the last time 20 s ago"
+    once = context(node(uptime=20.0), earlier=roll(NOW - 86400))
+    assert ask("celery.restarts", once) == ["INFO: restarted since the last look 5 min ago"]
+    assert ask("celery.restarts", context(node(uptime=600.0), earlier=roll(NOW - 601))) == []
+
+
+def test_who_came_and_who_went():
+    other = Roll(NOW - 300, {"old@h": Seen(NOW - 300, (1.0,)), "older@h": Seen(NOW - 9000, (1.0,))})
+    found = ask("celery.restarts", context(node(), earlier=other))
+    assert found == ["INFO: answered 5 min ago and do not now: old@h", "INFO: new since 5 min ago: w@h"]
+
+
+def test_what_is_remembered_of_a_fleet_survives_the_file(tmp_path: Path):
+    fleet = WorkerFleet(1, (node(total={"shop.nap": 4}),), taken=NOW)
+    kept = Roll().after(fleet)
+    assert kept.workers["w@h"] == Seen(NOW, (NOW - 600,), {"shop.nap": 4})
+    later = WorkerFleet(1, (node(uptime=660.4),), taken=NOW + 60)
+    assert kept.after(later).workers["w@h"].starts == (NOW - 600,)  # the same start, told less exactly
+    StateFile(tmp_path / "deep/workers.json").write(Target(tmp_path), kept.as_dict())
+    assert Roll.of(StateFile(tmp_path / "deep/workers.json").read(Target(tmp_path))) == kept
+    assert Roll.of(StateFile(tmp_path / "deep/workers.json").read(Target(tmp_path / "other"))) == Roll()
+    assert Roll.of({"taken": 1, "workers": {"w": {"last": "?"}}}) == Roll()
+
+
+TICKING = Process(9, 1, "sleeping", 3600.0)
+SCHEDULED = Survey(
+    "here",
+    celery_app="shop",
+    beat={"nap": {"task": "shop.nap", "seconds": 10.0, "schedule": "every 10 s"}},
+    tasks=(TaskDecl("shop.nap", queue="ai"),),
+)
+
+
+def owed(*nodes, survey: Survey = SCHEDULED, beats: BeatFacts | None = None, **more) -> str:
+    return ask("celery.beat", context(*nodes, survey=survey, beats=beats or BeatFacts((), (TICKING,)), **more))[0]
+
+
+def test_a_scheduler_that_is_there_and_does_not_tick():
+    assert owed(node(uptime=600.0)) == (
+        "ERROR: the scheduler, process 9, does not tick: nap was due 60 times in the last 10 min "
+        "and no worker was sent it"
+    )
+    stood = owed(node(uptime=9999.0, total={"shop.nap": 4}), earlier=roll(total=4))
+    assert "does not tick: nap was due 30 times in the last 5 min" in stood
+    young = owed(node(uptime=600.0), beats=BeatFacts((), (Process(9, 1, "sleeping", 5.0),)))
+    assert young.startswith("WARNING: the scheduler has just come up")
+
+
+def test_nobody_is_seen_to_schedule_what_is_due():
+    assert owed(node(uptime=600.0), beats=BeatFacts()).startswith("WARNING: nap was due 60 times")
+
+
+@pytest.mark.parametrize(
+    "working",
+    [
+        node(uptime=50.0),  # not long enough
+        node(uptime=9999.0, total={"shop.nap": 4}),  # it came at some time, and nobody remembers when
+        node(uptime=600.0, active=(running(5),)),  # it is here, or the worker is too busy to say
+        node(uptime=600.0, queues=("other",)),  # somebody else's business
+    ],
+)
+def test_a_scheduler_that_may_well_tick(working):
+    assert owed(working, earlier=Roll()).startswith("INFO")
+
+
+def test_a_task_that_came_since_the_last_look():
+    assert owed(node(uptime=9999.0, total={"shop.nap": 5}), earlier=roll(total=4)).startswith("INFO")
