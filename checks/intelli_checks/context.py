@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from intelli_checks.probes.canary import Canary
     from intelli_checks.probes.channels import Exchange
     from intelli_checks.probes.channels_state import LayerState
+    from intelli_checks.probes.control import Control
     from intelli_checks.probes.flow import Flow
     from intelli_checks.probes.host_facts import HostFacts
     from intelli_checks.probes.keyspace import Keyspace
@@ -201,6 +202,13 @@ class Context:
         endpoint = self.broker_endpoint
         conf = self.project.conf if self.project else {}
         return layout.Layout.of(endpoint.dsn, conf, tls=endpoint.tls, via=endpoint.via)
+
+    @fact
+    def control(self) -> Control:
+        """What the project's own app learns of a broker that is not Redis."""
+        from intelli_checks.probes import control
+
+        return control.gather(self.target, self.survey, self.budget(10.0))
 
     @fact
     def fleet(self) -> WorkerFleet:

@@ -21,6 +21,7 @@ BUILTIN = (
     "intelli_checks.families.redis_memory",
     "intelli_checks.families.redis_load",
     "intelli_checks.families.redis_exposure",
+    "intelli_checks.families.celery_broker",
     "intelli_checks.families.celery_workers",
     "intelli_checks.families.celery_pools",
     "intelli_checks.families.celery_queues",

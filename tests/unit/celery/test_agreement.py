@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.unit.celery.states import NOW, ask, context, node, running
 
+from intelli_checks.dsn import Dsn
 from intelli_checks.earlier import Roll, Seen
+from intelli_checks.model import Skip
 from intelli_checks.probes.beat import BeatFacts
+from intelli_checks.probes.control import Control, Count
 from intelli_checks.probes.nodes import parse_node
 from intelli_checks.probes.processes import Process
 from intelli_checks.probes.survey import QueueDecl, Survey, TaskDecl
@@ -172,3 +176,36 @@ def test_a_scheduler_that_may_well_tick(working):
 
 def test_a_task_that_came_since_the_last_look():
     assert owed(node(uptime=9999.0, total={"shop.nap": 5}), earlier=roll(total=4)).startswith("INFO")
+
+
+ON_AMQP = Survey(
+    "here",
+    celery_app="shop",
+    broker=Dsn("amqp://u:planted@mq//"),
+    queues=(QueueDecl("ai"), QueueDecl("io")),
+    tasks=(TaskDecl("shop.nap", queue="ai"),),
+)
+
+
+def behind(told: Control) -> list[str]:
+    ctx = context(survey=ON_AMQP, control=told)
+    ctx.target = replace(ctx.target, broker=None)
+    return ask("celery.broker", ctx)
+
+
+def test_a_broker_that_counts_consumers():
+    counts = {"ai": Count(3, 0), "io": Count(0, 1)}
+    found = behind(Control(reached=True, broadcasts=True, workers={"w@h": ("io",)}, queues=counts))
+    assert found == ["INFO: 1 worker: w@h", "ERROR: no worker consumes ai: 3 messages waiting"]
+    busy = Control(reached=True, broadcasts=True, queues={"ai": Count(3, 1), "io": Count(0, 1)})
+    assert behind(busy) == []  # consumers that do not answer a broadcast: a busy solo pool
+
+
+def test_a_broker_that_cannot_tell_is_not_passed():
+    with pytest.raises(Skip, match="cannot be told"):
+        behind(Control(reached=True))
+    silent = Control(reached=True, broadcasts=True, local=(TICKING,))
+    assert behind(silent)[0].startswith("WARNING: worker process 9 runs here and did not answer")
+    assert behind(Control(reached=True, broadcasts=True)) == ["ERROR: no worker answers through this broker"]
+    (found,) = behind(Control(problem="ConnectionRefusedError: refused"))
+    assert found == "ERROR: the project cannot use its broker: ConnectionRefusedError: refused"

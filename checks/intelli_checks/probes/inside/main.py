@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable
 
-from . import celery_side, channels_side, detect, django_side, layer_side, usage, values
+from . import celery_side, channels_side, control_side, detect, django_side, layer_side, usage, values
 
 DISTRIBUTIONS = (
     "celery", "kombu", "billiard", "redis", "django", "channels", "channels-redis", "daphne", "uvicorn", "gunicorn",
@@ -73,6 +73,9 @@ def _stages(purpose: str) -> list[tuple[str, Any]]:
         return [*opening, ("settings", django_side.setup), ("publish", layer_side.publish)]
     if purpose == "exchange":
         return [*opening, ("settings", django_side.setup), ("exchange", layer_side.exchange)]
+    if purpose == "control":
+        asked = (("reach", control_side.reach), ("workers", control_side.workers), ("queues", control_side.queues))
+        return [*opening, ("settings", django_side.setup), ("app", celery_side.load), *asked]
     workers: list[tuple[str, Any]] = [
         *opening,
         ("settings", django_side.setup),

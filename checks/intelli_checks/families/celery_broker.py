@@ -1,0 +1,73 @@
+"""Is a broker that is not Redis there, and is somebody behind it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from intelli_checks.context import Context
+from intelli_checks.families.wording import count, listed, start_command
+from intelli_checks.model import Finding, Skip, Stage, fail, info, warn
+from intelli_checks.probes.control import Control
+from intelli_checks.probes.queues import expected
+from intelli_checks.registry import check
+from intelli_checks.text import safe
+
+
+@check("celery.broker", stage=Stage.LIVE, needs=["celery.app", "celery.broker_url"], timeout=12.0)
+def broker(ctx: Context) -> Iterator[Finding]:
+    """A broker other than Redis answers, and workers behind it do.
+
+    A Redis is looked at closely by `redis.broker` and everything after it. Any other broker is asked by the project's
+    own app in the project's own interpreter: can it connect, which workers answer a broadcast, and, where the broker
+    counts them (AMQP), how many messages and consumers each queue has.
+
+    Cause: the broker is down, its URL or login is wrong, no worker was started, or none for this queue.
+
+    Fix: start what is missing; the finding says which.
+    """
+    ctx.require_broker()
+    project = ctx.project
+    if project is None or project.broker is None:
+        raise Skip("the project declares no broker")
+    if ctx.target.broker is not None or project.broker.is_redis:
+        raise Skip("the broker is a Redis, which redis.broker looks at")
+    if project.broker.scheme == "memory":
+        raise Skip("memory:// lives inside one process: nobody else can be asked")
+    told = ctx.control
+    if not told.reached:
+        yield fail(
+            f"the project cannot use its broker: {told.problem or 'no answer'}",
+            hint=f"see that {project.broker.address} listens; compare host, port and login in CELERY_BROKER_URL",
+            subject=str(project.broker),
+        )
+        return
+    yield from _judged(ctx, told)
+
+
+def _judged(ctx: Context, told: Control) -> Iterator[Finding]:
+    names = expected(ctx.project)
+    consumed = {queue for queues in told.workers.values() for queue in queues}
+    consumed |= {name for name, counted in told.queues.items() if counted and counted.consumers}
+    if told.workers:
+        yield info(f"{count(len(told.workers), 'worker')}: {listed(told.workers)}", workers=len(told.workers))
+    if not consumed and told.local:
+        pid = told.local[0].pid
+        yield warn(
+            f"worker process {pid} runs here and did not answer: a busy solo worker looks like this, a frozen one too",
+            hint="look at its log; then repeat",
+            subject=f"pid {pid}",
+        )
+    elif not consumed and not told.broadcasts and not told.queues:
+        raise Skip("this transport cannot ask its workers: whether one is there cannot be told")
+    elif not consumed:
+        yield fail("no worker answers through this broker", hint=start_command(ctx), subject=str(ctx.survey.broker))
+    for name in sorted(names - consumed) if consumed else ():
+        counted = told.queues.get(name)
+        waiting = f": {count(counted.messages, 'message')} waiting" if counted else ""
+        yield fail(
+            f"no worker consumes {safe(name)}{waiting}",
+            hint=start_command(ctx, [name]),
+            subject=f"queue {safe(name)}",
+        )
+    if told.problem:
+        yield warn(f"not all could be asked: {told.problem}", hint="repeat with a longer --timeout")
