@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import queue
 import signal
 import subprocess
@@ -12,6 +13,30 @@ from pathlib import Path
 
 import psutil
 import pytest
+
+PROJECT = """
+import os, time
+from celery import Celery
+
+app = Celery("shop", broker=os.environ["SHOP_BROKER"], backend=os.environ["SHOP_BROKER"])
+app.conf.task_default_queue = "mail"
+
+@app.task(name="shop.nap")
+def nap(seconds):
+    time.sleep(seconds)
+    return seconds
+"""
+CONFIG = """
+app = "shop"
+[workers.mail]
+queues = ["mail"]
+concurrency = 1
+time_limit = 20
+[workers.reports]
+queues = ["reports"]
+concurrency = 1
+pool = "threads"
+"""
 
 DRIVER = Path(__file__).with_name("driver.py")
 
@@ -126,3 +151,85 @@ def gone():
         return not psutil.wait_procs(living, timeout=timeout)[1]
 
     return wait
+
+
+class Shop:
+    """A project in a folder whose name has a space, and the command line run in it."""
+
+    config = CONFIG
+
+    def __init__(self, folder, broker):
+        self.folder = folder / "my shop"
+        self.folder.mkdir()
+        (self.folder / "shop.py").write_text(PROJECT)
+        (self.folder / "intelli-ops.toml").write_text(CONFIG)
+        self.environment = {**os.environ, "SHOP_BROKER": broker, "NO_COLOR": "1"}
+        self.started = []
+
+    def run(self, *argv, timeout=90):
+        return subprocess.run(
+            [sys.executable, "-m", "intelli_ops", *argv],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def start(self, *argv):
+        """`start-workers` in the foreground; its output is in the file `output`."""
+        with (self.folder / "output").open("w") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "intelli_ops", "start-workers", *argv],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.started.append(process)
+        return process
+
+    @property
+    def output(self):
+        return (self.folder / "output").read_text()
+
+    @property
+    def record(self):
+        with contextlib.suppress(OSError, ValueError):
+            return json.loads((self.folder / ".intelli-ops" / "workers" / "workers.json").read_text())
+        return {"units": []}
+
+    def pids(self):
+        return {unit["name"]: unit.get("pid") for unit in self.record["units"]}
+
+    def wait_until(self, wanted, timeout=60):
+        deadline = time.monotonic() + timeout
+        while not wanted():
+            if time.monotonic() > deadline:
+                pytest.fail(f"never came true; record: {self.record}; output: {self.output[-3000:]}")
+            threading.Event().wait(0.05)
+
+    def wait_ready(self):
+        self.wait_until(lambda: self.record.get("ready"))
+
+    def app(self):
+        from celery import Celery
+
+        return Celery(broker=self.environment["SHOP_BROKER"], backend=self.environment["SHOP_BROKER"])
+
+    def close(self):
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+@pytest.fixture
+def shop(tmp_path, intelli_redis):
+    shop = Shop(tmp_path, intelli_redis.url())
+    yield shop
+    shop.run("stop-workers", "--now")
+    shop.close()

@@ -1,122 +1,15 @@
-"""`start-workers` and its friends on a project that is not ours, with real workers and a real Redis."""
+"""`start-workers` and its friends on a project that is not ours (`shop`), with real workers and a real Redis."""
 
-import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
 import threading
-import time
 
 import psutil
 import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals; Windows has its own tests")
-
-PROJECT = """
-import os, time
-from celery import Celery
-
-app = Celery("shop", broker=os.environ["SHOP_BROKER"], backend=os.environ["SHOP_BROKER"])
-app.conf.task_default_queue = "mail"
-
-@app.task(name="shop.nap")
-def nap(seconds):
-    time.sleep(seconds)
-    return seconds
-"""
-CONFIG = """
-app = "shop"
-[workers.mail]
-queues = ["mail"]
-concurrency = 1
-time_limit = 20
-[workers.reports]
-queues = ["reports"]
-concurrency = 1
-pool = "threads"
-"""
-
-
-class Shop:
-    """A project in a folder whose name has a space, and the command line run in it."""
-
-    def __init__(self, folder, broker):
-        self.folder = folder / "my shop"
-        self.folder.mkdir()
-        (self.folder / "shop.py").write_text(PROJECT)
-        (self.folder / "intelli-ops.toml").write_text(CONFIG)
-        self.environment = {**os.environ, "SHOP_BROKER": broker, "NO_COLOR": "1"}
-        self.started = []
-
-    def run(self, *argv, timeout=90):
-        return subprocess.run(
-            [sys.executable, "-m", "intelli_ops", *argv],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-
-    def start(self, *argv):
-        """`start-workers` in the foreground; its output is in the file `output`."""
-        with (self.folder / "output").open("w") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "intelli_ops", "start-workers", *argv],
-                cwd=self.folder,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self.started.append(process)
-        return process
-
-    @property
-    def output(self):
-        return (self.folder / "output").read_text()
-
-    @property
-    def record(self):
-        with contextlib.suppress(OSError, ValueError):
-            return json.loads((self.folder / ".intelli-ops" / "workers" / "workers.json").read_text())
-        return {"units": []}
-
-    def pids(self):
-        return {unit["name"]: unit.get("pid") for unit in self.record["units"]}
-
-    def wait_until(self, wanted, timeout=60):
-        deadline = time.monotonic() + timeout
-        while not wanted():
-            if time.monotonic() > deadline:
-                pytest.fail(f"never came true; record: {self.record}; output: {self.output[-3000:]}")
-            threading.Event().wait(0.05)
-
-    def wait_ready(self):
-        self.wait_until(lambda: self.record.get("ready"))
-
-    def app(self):
-        from celery import Celery
-
-        return Celery(broker=self.environment["SHOP_BROKER"], backend=self.environment["SHOP_BROKER"])
-
-    def close(self):
-        for process in self.started:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-
-
-@pytest.fixture
-def shop(tmp_path, intelli_redis):
-    shop = Shop(tmp_path, intelli_redis.url())
-    yield shop
-    shop.run("stop-workers", "--now")
-    shop.close()
 
 
 def test_a_dry_run_prints_commands_that_a_shell_takes_apart_again(shop):
@@ -244,7 +137,7 @@ def test_s6_a_hang_up_without_a_terminal_replaces_the_workers(shop):
 
 
 def test_a_crash_loop_of_one_worker_leaves_the_others_and_decides_the_exit_code(shop):
-    bad = CONFIG + '[workers.bad]\nqueues = ["bad"]\noptions = ["--no-such-option"]\n'
+    bad = shop.config + '[workers.bad]\nqueues = ["bad"]\noptions = ["--no-such-option"]\n'
     (shop.folder / "intelli-ops.toml").write_text(bad)
     process = shop.start("--quiet")
     shop.wait_until(lambda: "fatal     bad" in shop.output, timeout=90)
@@ -267,3 +160,61 @@ def test_no_password_reaches_a_command_line(shop, intelli_redis_server):
     assert len(family) >= 4
     assert "CANARY" not in " ".join(word for one in family for word in one.cmdline())
     assert "CANARY" not in shop.output
+
+
+def test_a_broker_behind_tls_that_only_the_settings_tell_is_asked_all_the_same(
+    shop, intelli_redis_server, intelli_certificates
+):
+    server = intelli_redis_server(certificates=intelli_certificates)
+    shop.environment |= {
+        "SHOP_BROKER": server.url().partition("?")[0].replace("rediss://", "redis://"),
+        "AUTHORITY": str(intelli_certificates.authority),
+    }
+    project = shop.folder / "shop.py"
+    settings = 'app.conf.broker_use_ssl = {"ssl_cert_reqs": 2, "ssl_ca_certs": os.environ["AUTHORITY"]}'
+    project.write_text(project.read_text().replace(', backend=os.environ["SHOP_BROKER"]', "") + settings)
+    assert shop.run("start-workers", "--detach").returncode == 0
+    assert "consumes mail" in shop.run("workers", "status").stdout
+    assert shop.run("stop-workers").returncode == 0
+
+
+def test_autoreload_replaces_the_workers_when_code_changes_and_only_then(shop):
+    shop.start("--autoreload", "--queue", "mail")
+    shop.wait_ready()
+    before = shop.pids()["mail"]
+    (shop.folder / "notes.txt").write_text("not code")
+    project = shop.folder / "shop.py"
+    project.write_text(project.read_text().replace("return seconds", "return -seconds"))
+    shop.wait_until(lambda: shop.record.get("ready") and before not in shop.pids().values())
+    assert "shop.py changed" in shop.output
+    assert "notes.txt" not in shop.output
+    assert shop.app().send_task("shop.nap", [0.5], queue="mail").get(timeout=20) == -0.5
+
+
+def test_the_scheduler_runs_beside_the_workers(shop):
+    project = shop.folder / "shop.py"
+    beat = 'app.conf.beat_schedule = {"often": {"task": "shop.nap", "schedule": 1.0, "args": [0.0]}}'
+    project.write_text(f"{project.read_text()}\n{beat}\n")
+    shop.start("--beat")
+    shop.wait_ready()
+    assert set(shop.pids()) == {"mail", "reports", "beat"}
+    shop.wait_until(lambda: "shop.nap" in shop.output and "succeeded" in shop.output)
+    assert not (shop.folder / "celerybeat.pid").exists()
+
+
+def test_one_worker_for_all_and_another_pool(shop):
+    shop.start("--single", "--pool", "solo")
+    shop.wait_ready()
+    assert set(shop.pids()) == {"worker"}
+    assert "pool      solo (asked for)" in shop.output
+    for queue in ("mail", "reports"):
+        assert shop.app().send_task("shop.nap", [0.0], queue=queue).get(timeout=20) == 0.0
+
+
+def test_a_project_that_does_not_import_is_named_with_its_line(shop):
+    (shop.folder / "shop.py").write_text("import os\nimport no_such_module\n")
+    (shop.folder / "intelli-ops.toml").write_text('app = "shop"\n')
+    ran = shop.run("start-workers")
+    assert ran.returncode == 2
+    assert "no_such_module" in ran.stderr
+    assert "shop.py:2" in ran.stderr

@@ -88,7 +88,7 @@ def eager(survey: Survey) -> Iterator[Finding]:
     if not survey.eager:
         return
     source = survey.extra.get("eager") or {}
-    reason = f"EAGER mode is on: {_told_by(survey, source)}"
+    reason = f"EAGER mode is on: {eager_source(survey)}"
     if for_tests(survey):
         yield info(f"{reason} (test settings)", **_facts(source))
         return
@@ -102,7 +102,9 @@ def eager(survey: Survey) -> Iterator[Finding]:
         )
 
 
-def _told_by(survey: Survey, source: Mapping[str, Any]) -> str:
+def eager_source(survey: Survey) -> str:
+    """Who switched EAGER mode on: a variable of the environment, or a line of the project."""
+    source = survey.extra.get("eager") or {}
     where = place_of(survey, source)
     for variable in source.get("variables", ()):
         if variable["set"]:

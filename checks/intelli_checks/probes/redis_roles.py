@@ -102,11 +102,12 @@ def _broker(dsn: Dsn, survey: Survey | None, *, guessed: bool) -> Endpoint:
     options = _mapping(conf.get("broker_transport_options"))
     prefix = str(options.get("global_keyprefix") or "")
     queues = [queue.name for queue in survey.queues] if survey else []
+    url, tls = secured(dsn, conf)
     endpoint = Endpoint(
         "broker",
-        _encrypted(dsn, conf.get("broker_use_ssl")),
+        url,
         "CELERY_BROKER_URL",
-        _tls(dsn, conf.get("broker_use_ssl"), role="broker"),
+        tls,
         redis_rights.broker(queues or ["celery"], dsn.database, prefix),
         in_container=_in_container(survey),
         guessed=guessed,
@@ -217,6 +218,12 @@ def _optional_survey(ctx: Context) -> Survey | None:
         return ctx.survey
     except (Skip, Unavailable, TimeoutError):
         return None
+
+
+def secured(broker: Dsn, conf: Mapping[str, Any]) -> tuple[Dsn, dict[str, str]]:
+    """The broker's URL and TLS options as kombu uses them, `broker_use_ssl` taken into account."""
+    use_ssl = conf.get("broker_use_ssl")
+    return _encrypted(broker, use_ssl), _tls(broker, use_ssl, role="broker")
 
 
 def _encrypted(dsn: Dsn, use_ssl: object) -> Dsn:

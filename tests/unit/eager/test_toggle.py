@@ -96,7 +96,7 @@ def test_a_file_that_was_on_gets_its_lines_commented_out() -> None:
 
 
 def test_off_leaves_a_file_that_is_off_alone() -> None:
-    for module in (b"", b"CELERY_TASK_EAGER_PROPAGATES = True\n", b"CELERY_TASK_ALWAYS_EAGER = False\n", GUIDE):
+    for module in (b"A = 1\n", b"CELERY_TASK_EAGER_PROPAGATES = True\n", b"CELERY_TASK_ALWAYS_EAGER = False\n", GUIDE):
         assert switch(module, on=False) == module
 
 
@@ -121,6 +121,15 @@ def test_latin_1_with_a_coding_line_keeps_its_bytes() -> None:
         (b"CELERY_TASK_ALWAYS_EAGER = True\n\nCELERY_TASK_ALWAYS_EAGER = False\n", "line 3: .*second time"),
         (b"if DEBUG:\n    CELERY_TASK_ALWAYS_EAGER = True\n", "line 2: .*block"),
         (b"class Dev:\n    CELERY_TASK_ALWAYS_EAGER = True\n", "line 2: .*block"),
+        (b"CELERY = {}\nCELERY['task_always_eager'] = True\n", "line 2: task_always_eager .*plain"),
+        (b"CELERY_TASK_ALWAYS_EAGER |= True\n", "line 1: .*plain"),
+        (b"app.conf.task_always_eager = True\n", "line 1: task_always_eager .*plain"),
+        (b"from local import CELERY_TASK_ALWAYS_EAGER\n", "line 1: .*plain"),
+        (b"from local import X as CELERY_TASK_ALWAYS_EAGER\n", "line 1: .*plain"),
+        (b"print(CELERY_TASK_ALWAYS_EAGER := True)\n", "line 1: .*plain"),
+        (b"try:\n    pass\nfinally:\n    CELERY_TASK_ALWAYS_EAGER = True\n", "line 4: .*block"),
+        (b"", "empty"),
+        (b"\xef\xbb\xbf \n\n", "empty"),
         (b"def (\n", "line 1: syntax error"),
         (b"A = 1\0\n", "NUL"),
         (b"# -*- coding: no-such -*-\n", "decoded"),
@@ -130,6 +139,17 @@ def test_latin_1_with_a_coding_line_keeps_its_bytes() -> None:
 def test_what_cannot_be_edited_with_certainty_is_refused_with_its_line(module: bytes, reason: str) -> None:
     with pytest.raises(Refusal, match=reason):
         switch(module, on=True)
+
+
+def test_e2_tabs_form_feeds_and_lone_carriage_returns_stay() -> None:
+    for module in (
+        b"A = 1\r# CELERY_TASK_ALWAYS_EAGER = True\rB = 2\r",
+        b"if A:\n\tB = 1\n\f\nCELERY_TASK_ALWAYS_EAGER\t=\tFalse\t# no\n",
+        b"A = 1 \\\n    + 2\nCELERY_TASK_ALWAYS_EAGER = \\\n    False",
+    ):
+        on = switch(module, on=True)
+        assert is_on(on)
+        assert switch(on, on=False) == module
 
 
 def test_reading_the_setting_is_no_reason_to_refuse() -> None:

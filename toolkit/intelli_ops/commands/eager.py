@@ -46,7 +46,7 @@ def status(target: Target, *, file: _File = None) -> int:
     except Refusal as refusal:
         declared = f"cannot be told from the text ({refusal})"
     say(f"{path}: EAGER {declared}")
-    say(_in_force(target))
+    say(_in_force(target)[1])
     _stale(target, path)
     return exits.HEALTHY
 
@@ -97,6 +97,7 @@ def _switch(target: Target, file: Path | None, *, on: bool, dry_run: bool, force
     path, root = _path(target, file), _root(target)
     try:
         real = editable(path, root)
+        names = real.stat().st_nlink
         if on:
             _refuse_production(real, target, force)
         if dry_run:
@@ -110,9 +111,15 @@ def _switch(target: Target, file: Path | None, *, on: bool, dry_run: bool, force
     except Refusal as refusal:
         return _refused(path, refusal.reasons, on=on)
     say(f"{path}: EAGER {'is' if changed else 'was already'} {'on' if on else 'off'}")
-    say(_in_force(target))
+    if changed and names > 1:
+        say(f"{path} had {names} names (hard links); the others still lead to the old content")
+    value, words = _in_force(target)
+    say(words)
     _stale(target, path)
-    return exits.HEALTHY
+    if value in {None, on}:
+        return exits.HEALTHY
+    complain(f"the file says {'on' if on else 'off'}, and something else has the last word: see above")
+    return exits.FAILED
 
 
 def _refused(path: Path, reasons: tuple[str, ...], *, on: bool) -> int:
@@ -168,17 +175,22 @@ def _path(target: Target, file: Path | None) -> Path:
         raise UsageError(str(error)) from error
 
 
-def _in_force(target: Target) -> str:
+def _in_force(target: Target) -> tuple[bool | None, str]:
     """What the project's own interpreter ends up with: environment and overlays may say something else."""
+    from intelli_checks.families.celery_app import eager_source
     from intelli_checks.model import Skip, Unavailable
     from intelli_checks.probes import survey
 
     try:
-        seen = next(iter(survey.gather(target, target.timeout).values()))
+        seen = next(iter(survey.gather(target, target.timeout, "workers").values()))
     except (Skip, Unavailable) as error:
-        return f"in force: could not tell ({error})"
-    value = "on" if seen.conf.get("task_always_eager") else "off"
-    return f"in force: {value}, as {seen.settings_module or seen.celery_app} loads in the project's interpreter"
+        return None, f"in force: could not tell ({error})"
+    if not seen.conf:
+        why = seen.errors[0]["message"] if seen.errors else "no Celery app was found"
+        return None, f"in force: could not tell ({why})"
+    module = seen.settings_module or seen.celery_app
+    state = f"on ({eager_source(seen)})" if seen.eager else "off"
+    return seen.eager, f"in force: {state}, as {module} loads in the project's interpreter"
 
 
 def _stale(target: Target, path: Path) -> None:

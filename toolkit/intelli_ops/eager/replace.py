@@ -22,8 +22,8 @@ def editable(path: Path, root: Path) -> Path:
     """The regular file behind `path`, links followed; raises Unsuitable for anything else or outside `root`."""
     try:
         real = path.resolve(strict=True)
-    except OSError as error:
-        raise Unsuitable(f"{path}: {error.strerror or error}") from error
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
+        raise Unsuitable(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     if not real.is_relative_to(root.resolve()):
         raise Unsuitable(f"{path} leads outside the project ({real})")
     if not stat.S_ISREG(real.stat().st_mode):
@@ -76,7 +76,9 @@ def _locked(real: Path, root: Path) -> Iterator[Path]:
 
 
 def _write_beside(real: Path, temporary: Path, data: bytes) -> None:
-    with temporary.open("wb") as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    # Settings hold secrets: the copy is at no time readable by more people than the file.
+    with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

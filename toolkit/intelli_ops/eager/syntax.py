@@ -84,6 +84,8 @@ class Spot:
 
 def find(source: Source) -> dict[str, Spot]:
     """One spot per name; raises Refusal when the module cannot be parsed or an assignment is not plain."""
+    if not source.text.removeprefix("\ufeff").strip():
+        raise Refusal("the file is empty: it is no settings module")
     live = _Finder(source).spots
     commented = _commented(source)
     return {name: live.get(name) or commented.get(name) or Spot(name, "absent") for name in NAMES}
@@ -183,8 +185,15 @@ class _Finder:
         import libcst
         from libcst import matchers
 
-        for found in matchers.findall(node, matchers.Name() | matchers.Arg() | matchers.SimpleString()):
+        kinds = (
+            matchers.Name() | matchers.Attribute() | matchers.Arg() | matchers.SimpleString() | matchers.ImportAlias()
+        )
+        for found in matchers.findall(node, kinds):
             match found:
+                case libcst.Attribute(attr=libcst.Name(value=word)) if self.contexts.get(found) in {"STORE", "DEL"}:
+                    pass
+                case libcst.ImportAlias(asname=None, name=libcst.Name(value=word)):
+                    pass
                 case libcst.Name(value=word) if self.contexts.get(found) in {"STORE", "DEL"}:
                     pass
                 case libcst.Arg(keyword=libcst.Name(value=word)):

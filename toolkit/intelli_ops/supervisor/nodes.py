@@ -64,7 +64,7 @@ class Node:
 
     def _ask(self, patience: float, **commands: Mapping[str, Any]) -> dict[str, Any]:
         """Its answer to each command; empty when it stays silent. The connection lives longer than the question."""
-        with Connection.open(self.layout.dsn, patience + 1) as connection:
+        with Connection.open(self.layout.dsn, patience + 1, tls=self.layout.tls) as connection:
             said = pidbox.ask(connection, self.layout, commands, timeout=patience, destination=[self.name])
         return {answer.command: answer.body for answer in said.answers if answer.node == self.name}
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from intelli_checks.fleet import Fleet, FleetError, Pool, WorkerProfile, choose_pool, of_project
 from intelli_checks.probes import survey as surveys
 from intelli_checks.probes.layout import Layout
+from intelli_checks.probes.redis_roles import secured
 from intelli_checks.probes.survey import Survey
 from intelli_checks.target import Place, Target
 from intelli_ops.supervisor.child import Drain, Readiness, Service
@@ -107,7 +108,8 @@ class Contact:
         broker = survey.broker
         if broker is None or broker.transport != "redis" or survey.conf.get("worker_enable_remote_control") is False:
             return None
-        return Node(Layout.of(broker, survey.conf), self.instance, self.queues)
+        url, tls = secured(broker, survey.conf)
+        return Node(Layout.of(url, survey.conf, tls=tls), self.instance, self.queues)
 
     def consumes(self) -> Readiness:
         if self.node is None:
