@@ -134,6 +134,13 @@ def test_a_lease_from_a_clock_set_back_since_is_over(job):
     assert rescue.sweep().abandoned == 1
 
 
+def test_a_renewed_lease_is_left_alone(job):
+    held = flow.claim(ingest_of(job).id)
+    move_lease(ingest_of(job), -1)
+    assert flow.renew(held)
+    assert rescue.sweep().abandoned == 0
+
+
 def test_a_live_lease_is_left_alone(job):
     flow.claim(ingest_of(job).id)
     assert rescue.sweep().abandoned == 0

@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import os
+import signal
 import struct
 import subprocess
 import sys
@@ -9,12 +11,14 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
-from apps.jobs.imaging import CODES, BadImage, ImageInfo, ImageLimits, inspect, normalise, normalising
+from apps.jobs.imaging import CODES, BadImage, ImageInfo, ImageLimits, children, inspect, normalise, normalising
+from intelli_fixtures.processes import until
 
 SMALL = ImageLimits(max_pixels=10_000, max_frames=3, max_profile_bytes=1000, max_metadata_bytes=1000)
 
@@ -276,6 +280,36 @@ def test_a_child_that_hangs_or_dies(program, code, tmp_path, monkeypatch):
     work.mkdir()
     data = with_decoder(program, folder, monkeypatch)
     assert refused_copy(data, work, ImageLimits(decode_seconds=1.0)) == code
+
+
+@pytest.fixture
+def nursed(tmp_path) -> Path:
+    """A decoder that tells its nursery's pid, or dies when told to."""
+    decoder = tmp_path / "decoder.py"
+    decoder.write_text("import os, sys\nif 'die' in sys.stdin.read(): os.abort()\nprint(os.getppid(), end='')")
+    return decoder
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork, no nursery")
+def test_a_crash_costs_its_child_and_not_the_nursery(nursed):
+    first, crashed, second = (children.run(nursed, order, 10) for order in (b"{}", b'"die"', b"{}"))
+    assert crashed == (-signal.SIGABRT, b"")
+    assert first == second
+    assert first[0] == 0
+    assert first[1].isdigit()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork, no nursery")
+def test_a_nursery_ends_with_a_worker_that_is_killed(nursed):
+    worker = (
+        "import os, pathlib, sys; from apps.jobs.imaging import children;"
+        "print(children.run(pathlib.Path(sys.argv[1]), b'{}', 10)[1].decode(), flush=True); os.kill(os.getpid(), 9)"
+    )
+    argv = [sys.executable, "-c", worker, str(nursed)]
+    backend = Path(children.__file__).parents[3]
+    done = subprocess.run(argv, cwd=backend, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+    until(lambda: not psutil.pid_exists(int(done.stdout)), 10, "the end of the nursery")
 
 
 def test_the_child_inherits_no_secret(tmp_path, monkeypatch):

@@ -8,18 +8,15 @@ pool workers are daemonic and may not have such children, and a fork of a thread
 import json
 import os
 import secrets
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
+from apps.jobs.imaging import children
 from apps.jobs.imaging.inspecting import inspect
 from apps.jobs.imaging.model import CODES, BadImage, BadImageCode, ImageInfo, ImageLimits
 
 DECODER = Path(__file__).with_name("decoder.py")
-# The child needs no settings and must not have the worker's secrets: only what loaders need to find shared libraries.
-PASSED_ON = ("SYSTEMROOT", "WINDIR", "TEMP", "TMP", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 def normalise(source: Path, target: Path, limits: ImageLimits | None = None) -> ImageInfo:
@@ -55,19 +52,10 @@ def _decode(source: Path, part: Path, claimed: ImageInfo, limits: ImageLimits) -
     order = {"source": str(source.resolve()), "target": str(part.resolve()), "format": claimed.format, **asdict(limits)}
     order["size"] = [claimed.width, claimed.height]
     try:
-        child = subprocess.run(  # noqa: S603  # our interpreter, our file, our JSON
-            [sys.executable, "-I", "-X", "utf8", str(DECODER)],
-            input=json.dumps(order).encode(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # decoders write what strangers make them write
-            env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
-            cwd=part.parent.resolve(),
-            timeout=limits.decode_seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+        exit_code, said = children.run(DECODER, json.dumps(order).encode(), limits.decode_seconds)
+    except TimeoutError:
         raise BadImage("decode_timeout", f"decoding took longer than {limits.decode_seconds:g} s") from None
-    return _judge(child.returncode, child.stdout)
+    return _judge(exit_code, said)
 
 
 def _judge(exit_code: int, stdout: bytes) -> dict[str, Any]:
