@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 import schemathesis
 from django.contrib.auth import get_user_model
@@ -12,6 +15,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 CANNOT_BE_SAID = [positive_data_acceptance]
 """A document cannot say that a file must be a picture, or that either files or URLs must be given."""
+COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
 OPERATIONS = [
     "GET /api/artifacts/{artifact_id}/",
     "GET /api/jobs/",
@@ -47,6 +51,11 @@ def known():
 
 def test_every_operation_is_tried(described):
     assert sorted(found.ok().label for found in described.get_all_operations()) == sorted(OPERATIONS)
+
+
+def test_the_committed_document_is_the_one_that_is_served(described):
+    """Whoever changes the API sees it in the difference: backend/manage.py spectacular, as CONTRIBUTING says."""
+    assert described.raw_schema == json.loads(COMMITTED.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("label", OPERATIONS)
