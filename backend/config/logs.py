@@ -53,4 +53,9 @@ def _key_values(logger: Any, method: str, event: Any) -> str:
     render = structlog.processors.KeyValueRenderer(
         key_order=["timestamp", "level", "logger", "event"], drop_missing=True
     )
-    return str(render(logger, method, event)) + "".join(f"\n    | {line}" for line in trace.splitlines())
+    return str(render(logger, method, event)) + "".join(f"\n    | {_visible(line)}" for line in trace.splitlines())
+
+
+def _visible(line: str) -> str:
+    """What a terminal would obey instead of show, as an escape: an error may repeat what somebody sent."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)

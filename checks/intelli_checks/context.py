@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from intelli_checks.probes.channels_state import LayerState
     from intelli_checks.probes.control import Control
     from intelli_checks.probes.flow import Flow
+    from intelli_checks.probes.flower import Flower
     from intelli_checks.probes.host_facts import HostFacts
     from intelli_checks.probes.keyspace import Keyspace
     from intelli_checks.probes.layout import Layout
@@ -180,6 +181,14 @@ class Context:
 
         host_scope.require_local(self)
         return host.gather(host_scope.paths(self), host_scope.ports(self))
+
+    @fact
+    def flowers(self) -> tuple[Flower, ...]:
+        """Every Flower that answers on this machine; raises Skip where the system runs on another one."""
+        from intelli_checks.probes import flower, host_scope
+
+        host_scope.require_local(self)
+        return flower.gather(self.budget(4.0))
 
     @property
     def project(self) -> Survey | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
-from intelli_checks.text import remember_secret, safe
+from intelli_checks.text import remember_passwords, remember_secret, safe
 
 UNPARSEABLE = "<unparseable url>"
 _SECRET_OPTIONS = frozenset({"password", "passwd", "secret", "token", "sentinel_password"})
@@ -23,9 +23,7 @@ class Dsn:
 
     def __init__(self, raw: str) -> None:
         self._raw = raw
-        for part in self.raw.split(";"):
-            url = _split(part)
-            remember_secret(unquote(url.password) if url and url.password else None)
+        remember_passwords(self.raw)  # by their place in the text: of what nobody can parse too
         for name, value in self.options.items():
             if name in _SECRET_OPTIONS:
                 remember_secret(value)

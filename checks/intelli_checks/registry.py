@@ -32,6 +32,7 @@ BUILTIN = (
     "intelli_checks.families.celery_canary",
     "intelli_checks.families.celery_results",
     "intelli_checks.families.celery_beat",
+    "intelli_checks.families.celery_flower",
     "intelli_checks.families.host",
     "intelli_checks.families.channels_settings",
     "intelli_checks.families.channels",

@@ -39,9 +39,16 @@ def remember_secret(value: str | None) -> None:
         _secrets.update(form for form in _forms(value) if len(form) >= _LONG_ENOUGH)
 
 
+def remember_passwords(text: str) -> None:
+    """Remember the password of every URL in `text`. A user alone may be an ordinary word and is only masked there."""
+    for match in _USERINFO.finditer(text):
+        remember_secret(unquote(match["userinfo"].partition(":")[2]))
+
+
 def remember_environment(environ: Mapping[str, str]) -> None:
-    """Remember what variables with telling names hold; a path to a secret is none."""
+    """Remember the passwords in variables, and what those with telling names hold; a path to a secret is none."""
     for name, value in environ.items():
+        remember_passwords(value)
         if SECRET_NAME.search(name) and not os.path.exists(value):  # noqa: PTH110 - pathlib would cost a probe 5 ms
             remember_secret(value)
 

@@ -52,8 +52,10 @@ class Waiting:
         from rich.console import Console
 
         with Console(stderr=True).status("") as status:
-            while not self._over.wait(0.2):
+            over = False
+            while not over:
                 self._tell(status, time.monotonic() - began)
+                over = self._over.wait(0.2)
 
     def _tell(self, status: Status, seconds: float) -> None:
         from rich.text import Text

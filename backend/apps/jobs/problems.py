@@ -7,6 +7,7 @@ from django.core.exceptions import RequestDataTooBig, SuspiciousOperation, TooMa
 from django.http import HttpRequest, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
+from rest_framework.serializers import CharField, IntegerField, Serializer
 from rest_framework.views import exception_handler
 
 MEDIA_TYPE = "application/problem+json"
@@ -35,6 +36,29 @@ class Invalid(exceptions.APIException):
     def __init__(self, *errors: tuple[str, str, str]) -> None:
         super().__init__(detail=errors[0][2] if len(errors) == 1 else f"{len(errors)} inputs were refused")
         self.errors = [{"field": field, "code": code, "message": message} for field, code, message in errors]
+
+
+class RefusalSerializer(Serializer[Any]):
+    """One input that was refused; used to describe the API."""
+
+    field = CharField()
+    code = CharField()
+    message = CharField()
+
+
+class ProblemSerializer(Serializer[Any]):
+    """A problem document (RFC 9457); used to describe the API."""
+
+    type = CharField()
+    title = CharField()
+    status = IntegerField()
+    detail = CharField()
+    errors = RefusalSerializer(many=True)
+
+
+def described(*codes: int) -> dict[tuple[int, str], type[ProblemSerializer]]:
+    """For the API's document: problems with these codes, and those that any request may meet."""
+    return {(code, MEDIA_TYPE): ProblemSerializer for code in sorted({401, 403, 406, 429, *codes})}
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.utils.http import parse_etags
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
 from rest_framework.exceptions import NotFound
 from rest_framework.generics import ListAPIView
@@ -22,10 +22,8 @@ from rest_framework.views import APIView
 from apps.jobs import flow, storage, submissions
 from apps.jobs.access import jobs_of
 from apps.jobs.models import Artifact, Job
-from apps.jobs.problems import Conflict
+from apps.jobs.problems import Conflict, described
 from apps.jobs.serializers import JobSerializer
-
-_PROBLEM = OpenApiResponse(OpenApiTypes.OBJECT, description="A problem document (RFC 9457).")
 
 
 class SubmissionSerializer(Serializer[Any]):
@@ -69,10 +67,15 @@ class JobsView(ListAPIView[Job]):
         """The user's jobs, newest first."""
         return _with_parts(jobs_of(self.request.user))
 
+    @extend_schema(responses={200: JobSerializer(many=True), **described(404)})
+    def get(self, request: Request) -> Response:
+        """The jobs of whoever asks, newest first."""
+        return super().get(request)
+
     @extend_schema(
         request={"multipart/form-data": SubmissionSerializer, "application/json": SubmissionSerializer},
         parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)],
-        responses={202: JobSerializer, 200: JobSerializer, 400: _PROBLEM, 409: _PROBLEM, 413: _PROBLEM, 429: _PROBLEM},
+        responses={202: JobSerializer, 200: JobSerializer, **described(400, 409, 413, 415)},
     )
     def post(self, request: Request) -> Response:
         """Accept images and algorithms: 202 once it is recorded; 200 when the Idempotency-Key is known already."""
@@ -87,7 +90,7 @@ class JobView(APIView):
 
     throttle_classes = (Throttled,)
 
-    @extend_schema(responses={200: JobSerializer, 304: None, 404: _PROBLEM})
+    @extend_schema(responses={200: JobSerializer, 304: None, **described(404)})
     def get(self, request: Request, job_id: uuid.UUID) -> Response:
         """The job document; 304 when `If-None-Match` names the state the client already has."""
         job = _job(request, job_id)
@@ -103,7 +106,7 @@ class CancelView(APIView):
 
     throttle_classes = (Throttled,)
 
-    @extend_schema(request=None, responses={200: JobSerializer, 404: _PROBLEM, 409: _PROBLEM})
+    @extend_schema(request=None, responses={200: JobSerializer, **described(400, 404, 409, 415)})
     def post(self, request: Request, job_id: uuid.UUID) -> Response:
         """Cancel what has not ended; cancelling twice is fine, cancelling a finished job is a conflict."""
         job = _job(request, job_id)
@@ -119,7 +122,7 @@ class ArtifactView(APIView):
 
     throttle_classes = (Throttled,)
 
-    @extend_schema(responses={(200, "application/octet-stream"): OpenApiTypes.BINARY, 404: _PROBLEM})
+    @extend_schema(responses={(200, "application/octet-stream"): OpenApiTypes.BINARY, **described(404)})
     def get(self, request: Request, artifact_id: uuid.UUID) -> HttpResponse:
         """The file, always as an attachment of the type we gave it: a browser never interprets it as a page of ours."""
         artifact = Artifact.objects.filter(pk=artifact_id, task__job__in=jobs_of(request.user)).first()

@@ -10,7 +10,7 @@ from intelli_checks import Finding, Skip, Stage, check, fail, info, warn
 from intelli_checks.context import Context
 from intelli_checks.families.declared import close_to, listed
 from intelli_checks.families.websocket_words import LOOK, closed, plain_http
-from intelli_checks.probes.websocket import Attempt
+from intelli_checks.probes.websocket import MAX_FRAME, Attempt
 from intelli_checks.probes.websocket_route import find, regex
 from intelli_checks.probes.websocket_server import Handshakes, declared
 
@@ -136,6 +136,8 @@ def _opened(found: Handshakes, subject: str) -> Iterator[Finding]:
             )
     elif own.close_code in {1006, 1011} and found.route.made_up and found.route.looks_up:
         yield _made_up(found, closed(own), subject)
+    elif own.step == "flood":
+        yield info(f"open, and sends a frame of more than {MAX_FRAME // 1024} kB, which was not read", subject=subject)
     elif own.close_code in {1006, 1011}:
         yield fail(
             f"accepted, and closed again after {own.lived:.1f} s with {closed(own)}: {_who(found)} raised an exception",

@@ -25,7 +25,7 @@ def gather(paths: Mapping[str, Path], ports: Iterable[int], root: Path = Path("/
     return HostFacts(
         disks=tuple(_disks(paths)),
         files=tuple(_open_files()),
-        listeners=tuple(_listeners(frozenset(ports))),
+        listeners=tuple(listeners(ports)),
         memory=memory(root),
         kernel={name: text for name, path in _KERNEL.items() if (text := _read(root / path))},
     )
@@ -66,17 +66,19 @@ def _open_files() -> Iterator[OpenFiles]:
             continue  # somebody else's, gone meanwhile, or a platform without limits
 
 
-def _listeners(ports: frozenset[int]) -> Iterator[Listener]:
+def listeners(ports: Iterable[int]) -> Iterator[Listener]:
+    """Who listens on `ports` of this machine, as far as that is shown to us."""
     import psutil
 
-    if not ports:
+    wanted = frozenset(ports)
+    if not wanted:
         return
     try:
         connections = psutil.net_connections("tcp")
     except (psutil.Error, OSError):
         return  # macOS shows them to root only
     for found in connections:
-        if found.status == psutil.CONN_LISTEN and found.laddr and found.laddr[1] in ports:
+        if found.status == psutil.CONN_LISTEN and found.laddr and found.laddr[1] in wanted:
             yield Listener(found.laddr[1], found.laddr[0], found.pid, _name(found.pid))
 
 
@@ -85,7 +87,7 @@ def who_listens(port: int) -> str:
     import psutil
 
     try:
-        pid = next((found.pid for found in _listeners(frozenset({port})) if found.pid), None)
+        pid = next((found.pid for found in listeners({port}) if found.pid), None)
         process = psutil.Process(pid) if pid else None
         if process is None:
             return ""

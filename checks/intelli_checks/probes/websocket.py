@@ -21,6 +21,8 @@ IDLE = 7.0
 """Seconds of silence: redis-py 8 gives up reading after 5, and closing takes a moment."""
 MAX_FRAME = 1024 * 1024
 SUBPROTOCOL = "sec-websocket-protocol"
+_TOO_BIG = 1009
+"""Close code (RFC 6455, section 7.4.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,10 @@ class Attempt:
     body: str = ""
     """The beginning of a refusal's body, on one line."""
     step: str = ""
-    """Where it broke without an answer: refused, resolve, tls, silent, closed, protocol, subprotocol."""
+    """Where it broke without an answer: refused, resolve, tls, silent, closed, protocol, subprotocol.
+
+    `flood` when it opened and sent more than is read.
+    """
     detail: str = ""
     close_code: int | None = None
     """The code the server closed with while we watched; 1006 for a connection that just ended."""
@@ -127,7 +132,7 @@ def _attempt(url: str, origin: str | None, timeout: float, headers: Mapping[str,
         return _as_http(url, origin, headers, deadline - time.monotonic(), error)
     opened = time.monotonic()
     answered = {name.lower(): value for name, value in socket.response.headers.raw_items()}
-    pong, code, reason = None, None, ""
+    pong, code, reason, step = None, None, "", ""
     with socket:
         try:
             pong = _ping(socket, min(1.0, max(0.1, deadline - time.monotonic())))
@@ -135,9 +140,10 @@ def _attempt(url: str, origin: str | None, timeout: float, headers: Mapping[str,
         except ConnectionClosed as closed:
             code = closed.rcvd.code if closed.rcvd else (closed.sent.code if closed.sent else 1006)
             reason = safe(closed.rcvd.reason if closed.rcvd else "")[:200]
+            step = "flood" if not closed.rcvd and code == _TOO_BIG else ""
         lived = time.monotonic() - opened
     return Attempt(
-        safe(url), origin, 101, answered, "", "", "", code, reason, pong, round(opened - started, 3), round(lived, 2)
+        safe(url), origin, 101, answered, "", step, "", code, reason, pong, round(opened - started, 3), round(lived, 2)
     )
 
 

@@ -74,7 +74,7 @@ def test_nothing_known_is_nothing_judged(tmp_path: Path):
 def test_who_listens():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        (found,) = host._listeners(frozenset({port}))
+        (found,) = host.listeners({port})
     assert (found.port, found.address) == (port, "127.0.0.1")
     assert found.pid
 
