@@ -8,6 +8,7 @@ import uuid
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import OperationalError
 from django.test import Client, override_settings
 from PIL import Image as Picture
 
@@ -77,6 +78,15 @@ def test_accepted_means_recorded_and_the_ingestion_is_published(client, publishe
     assert {str(task) for task in published} == {task["id"] for task in body["tasks"] if task["kind"] == "ingest"}
     assert body["links"]["websocket"] == f"/ws/jobs/{body['id']}/"
     assert body["progress"] == {"total": 6, "finished": 0}
+
+
+def test_trouble_behind_the_commit_refuses_no_accepted_job(client, monkeypatch):
+    def deadlocked(task_ids):
+        raise OperationalError("deadlock detected")
+
+    monkeypatch.setattr("apps.jobs.publish.publish", deadlocked)
+    assert client.post("/api/jobs/", {"images": [upload()], "algorithms": ["histogram"]}).status_code == 202
+    assert Job.objects.get().status == Status.QUEUED
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def image_ready(held: Claim, width: int, height: int) -> bool:
     waiting = ImageTask.objects.filter(image_id=image.id, status=Status.QUEUED, available_at__isnull=True)
     freed = list(waiting.values_list("id", flat=True))
     waiting.update(available_at=timezone.now())
-    transaction.on_commit(partial(publish.publish, freed))
+    transaction.on_commit(partial(publish.publish, freed), robust=True)
     _settle(job)
     return True
 
@@ -165,7 +165,7 @@ def worker_lost(task: ImageTask, *, overran: bool) -> None:
     # `available_at` stays: a sweep whose clock runs ahead must not put the task off for everybody else.
     elif stale.update(lost=lost, status=Status.QUEUED, published_at=None, lease_until=None):
         _record_task(job, task.pk, "task.requeued", lost=lost)
-        transaction.on_commit(partial(publish.publish, [task.pk]))
+        transaction.on_commit(partial(publish.publish, [task.pk]), robust=True)
         _save(job)
 
 

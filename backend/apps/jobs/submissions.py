@@ -126,7 +126,9 @@ def _write(job: Job, submission: Submission) -> None:
         ImageTask.objects.bulk_create(tasks)
         events.record(job, "job.queued", {"progress": {"total": len(tasks), "finished": 0}})
         job.save(update_fields=["seq"])
-        transaction.on_commit(partial(publish.publish, [task.id for task in tasks if task.kind == Kind.INGEST]))
+        ingests = [task.id for task in tasks if task.kind == Kind.INGEST]
+        # Robust: the job is accepted by now, and no trouble behind that may tell its sender otherwise.
+        transaction.on_commit(partial(publish.publish, ingests), robust=True)
 
 
 def _tasks(image: Image, algorithms: Sequence[str]) -> list[ImageTask]:
