@@ -376,7 +376,7 @@ class Context:
 
     @fact
     def idle_socket(self) -> Attempt:
-        """A socket that was left alone for seven seconds."""
+        """A socket that was left alone for nine seconds."""
         from intelli_checks.probes import websocket, websocket_server
 
         shaken, where = self.handshakes, websocket_server.url(self.target, self.handshakes.route.path)

@@ -25,13 +25,19 @@ def server(ctx: Context) -> Iterator[Finding]:
     """
     found = ctx.web_server
     told = f"{found.name or 'a web server'} answers {found.status}"
-    if found.status == 400 and "host" in found.gist.lower():
+    if found.status == 400 and any(words in found.gist.lower() for words in _TO_TLS):
+        yield fail(f"{told}: this port speaks TLS", hint=f"--web {found.base.replace('http', 'https', 1)}")
+    elif found.status == 400 and "host" in found.gist.lower():
         host = urlsplit(found.base).hostname
         yield warn(f"{told}: {host} is not in ALLOWED_HOSTS", hint=f'ALLOWED_HOSTS = [..., "{host}"]')
     elif found.status in {502, 503, 504}:
         yield fail(f"{told}: the proxy reaches no server behind it", hint="start the ASGI server behind the proxy")
     else:
         yield info(told, subject=found.base)
+
+
+_TO_TLS = ("plain http request was sent to https port", "speaking plain http to an ssl-enabled server port")
+"""What nginx and Apache say to a request without TLS."""
 
 
 @check("websocket.path", stage=Stage.STATIC, needs=["channels.asgi", "channels.routes"])

@@ -110,7 +110,7 @@ def _died(ctx: Context, found: Emission) -> Finding:
 
 @check("websocket.idle", stage=Stage.DEEP, timeout=14.0, needs=["websocket.handshake", "channels.idle"])
 def idle(ctx: Context) -> Iterator[Finding]:
-    """A silent socket stays open for seven seconds.
+    """A silent socket stays open for nine seconds.
 
     Cause: redis-py 8 with channels_redis up to 4.3.0 (1011 after five to six seconds), a proxy whose read timeout is
     shorter than the server's ping interval (no close frame, always after the same time). Shows as: sockets that work

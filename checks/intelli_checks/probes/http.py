@@ -16,6 +16,8 @@ from intelli_checks.text import safe
 MAX_BODY = 4 * 1024 * 1024
 """Bytes read of an answer; of an artifact the beginning is enough."""
 
+PLAIN = "this port does not speak TLS"
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -102,7 +104,7 @@ def tls_words(error: BaseException) -> str:
     if getattr(error, "verify_code", None):
         return f"TLS: the certificate is not trusted ({words})"
     if any(sign in words.upper() for sign in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")):
-        return f"this port does not speak TLS ({words})"
+        return f"{PLAIN} ({words})"
     return f"TLS: {words}"
 
 

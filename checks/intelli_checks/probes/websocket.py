@@ -17,8 +17,8 @@ FOREIGN = "https://intelli-ops.invalid"
 """An origin no system serves (RFC 2606)."""
 HOLD = 1.3
 """Seconds an accepted socket is watched: Daphne looks once a second whether the application has died."""
-IDLE = 7.0
-"""Seconds of silence: redis-py 8 gives up reading after 5, and closing takes a moment."""
+IDLE = 9.0
+"""Seconds of silence: redis-py 8 gives up reading after 5.2, and a busy Daphne takes two more to notice."""
 MAX_FRAME = 1024 * 1024
 SUBPROTOCOL = "sec-websocket-protocol"
 _TOO_BIG = 1009

@@ -17,7 +17,7 @@ from intelli_checks.probes.survey import Survey
 from intelli_checks.probes.websocket import Attempt
 from intelli_checks.probes.websocket_route import Route, choose
 from intelli_checks.target import Target
-from intelli_checks.text import remember_secret
+from intelli_checks.text import remember_secret, safe
 
 if TYPE_CHECKING:
     from intelli_checks.context import Context
@@ -106,8 +106,26 @@ def headers(target: Target) -> dict[str, str]:
 
 def look(target: Target, timeout: float) -> Server:
     """One GET of the front page; raises Skip without an address, Unavailable when nothing answers."""
-    answer = http.call("GET", f"{base(target)}/", timeout, headers=login(target))
+    try:
+        answer = http.call("GET", f"{base(target)}/", timeout * 0.7, headers=login(target))
+    except Unavailable as outage:
+        if outage.facts.get("kind") in {"silent", "broken"}:
+            _try_other_scheme(base(target), timeout * 0.3)
+        raise
     return Server(base(target), answer.status, answer.server, answer.gist)
+
+
+def _try_other_scheme(where: str, timeout: float) -> None:
+    """Raises Unavailable when the port speaks TLS and was not asked to, or the other way round."""
+    scheme, _, rest = where.partition("://")
+    right = "http" if scheme == "https" else "https"
+    try:
+        http.call("GET", f"{right}://{rest}/", timeout)
+    except Unavailable as outage:
+        if right == "http" or outage.facts.get("kind") != "tls" or http.PLAIN in str(outage):
+            return
+    told = http.PLAIN if right == "http" else "this port speaks TLS"
+    raise Unavailable(f"{safe(where)}: {told}", hint=f"--web {right}://{rest}", subject=safe(where), kind="tls")
 
 
 def shake(ctx: Context, timeout: float) -> Handshakes:

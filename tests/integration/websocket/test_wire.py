@@ -42,11 +42,20 @@ def test_what_is_wrong_with_tls_is_told_apart(relay, intelli_certificates, monke
     assert list(failing(untrusted)) == [SERVER]
     assert "the certificate is not trusted" in told(untrusted[SERVER])
     monkeypatch.setenv("SSL_CERT_FILE", str(intelli_certificates.authority))
-    elsewhere = relay.check(HANDSHAKE, web=secure.replace("127.0.0.1", "127.0.0.2"))
+    elsewhere = relay.check(HANDSHAKE, web=secure.replace("127.0.0.1", "127.1"))
     assert list(failing(elsewhere)) == [SERVER]
+    assert "for another name" in told(elsewhere[SERVER])
     plain = relay.check(HANDSHAKE, web=secure.replace("https", "http"))
     assert list(failing(plain)) == [SERVER]
     assert "speaks TLS" in told(plain[SERVER])
+
+
+@needs_nginx
+def test_a_proxy_that_wants_tls_says_so_itself(relay, intelli_certificates):
+    secure = relay.nginx(relay.serve(), UPGRADES, intelli_certificates)
+    results = relay.check(HANDSHAKE, web=secure.replace("https", "http"))
+    assert list(failing(results)) == [SERVER]
+    assert "speaks TLS" in told(results[SERVER])
 
 
 def test_tls_asked_of_a_plain_port_is_told(relay):
@@ -90,7 +99,7 @@ def test_a_login_is_sent_as_header_or_cookie_and_never_shown(relay, monkeypatch,
 
 def test_a_subprotocol_is_offered_as_configured(relay):
     web = relay.serve(fault="choosy")
-    offered = {"headers": {"Sec-WebSocket-Protocol": "orders.v1, orders.v2"}}
+    offered = {"headers": {"Sec-WebSocket-Protocol": "orders.v2, orders.v1"}}
     results = relay.check(HANDSHAKE, web=web, flow=offered)
     assert failing(results) == {}
     assert "orders.v2" in told(results[HANDSHAKE])
@@ -98,12 +107,12 @@ def test_a_subprotocol_is_offered_as_configured(relay):
 
 
 def test_a_subprotocol_no_client_offered_is_a_fault_that_browsers_refuse(served):
-    results = served(HANDSHAKE, fault="imposing")
+    results = served(HANDSHAKE, fault="imposing", server="uvicorn")
     assert list(failing(results)) == [HANDSHAKE]
-    assert "orders.v1" in told(results[HANDSHAKE])
+    assert "a subprotocol that was not offered" in told(results[HANDSHAKE])
 
 
 def test_a_close_code_of_the_applications_own_is_told_with_its_reason(served):
-    results = served(HANDSHAKE, fault="goodbye")
+    results = served(HANDSHAKE, fault="goodbye", server="uvicorn")
     assert failing(results) == {}
     assert "4409 (a code of the application's own): one window is enough" in told(results[HANDSHAKE])
