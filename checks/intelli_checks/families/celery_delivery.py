@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from intelli_checks.context import Context
 from intelli_checks.families.wording import ago, count, listed
 from intelli_checks.model import Finding, fail, info, warn
+from intelli_checks.probes.nodes import Node, Request
 from intelli_checks.probes.queues import Delivered
 from intelli_checks.registry import check
 from intelli_checks.text import safe
@@ -131,22 +132,36 @@ def redelivery(ctx: Context) -> Iterator[Finding]:
     """
     later = {node.name: node for node in ctx.watch.last.fleet.nodes}
     for node in ctx.fleet.nodes:
-        for request in node.active:
-            if not request.redelivered:
-                continue
-            again = {r.id: r for r in later.get(node.name, node).active}.get(request.id)
-            moved = again is not None and again.pid != request.pid
-            child = ctx.pools.get(request.pid or 0)
-            young = child is not None and node.uptime is not None and child.age < min(20.0, node.uptime / 2)
-            if not (moved or young):
-                yield info(f"{safe(request.name)} was delivered again", subject=f"task {safe(request.id)}")
-                continue
-            yield fail(
-                f"{safe(request.name)} is delivered again and again: its process has just replaced one that was lost",
-                hint=f"see why it kills its process; to stop it: celery -A APP control revoke {safe(request.id)}",
-                subject=f"task {safe(request.id)}",
-                pid=request.pid,
-            )
+        again = {request.id: request for request in later.get(node.name, node).active}
+        for request in {**again, **{request.id: request for request in node.active}}.values():
+            if request.redelivered:
+                yield _redelivered(ctx, node, request, again.get(request.id))
+
+
+def _redelivered(ctx: Context, node: Node, request: Request, again: Request | None) -> Finding:
+    subject = f"task {safe(request.id)}"
+    if not (why := _loses_processes(ctx, node, request, again)):
+        return info(f"{safe(request.name)} was delivered again", subject=subject)
+    return fail(
+        f"{safe(request.name)} is delivered again and again: {why}",
+        hint=f"see why it kills its process; to stop it: celery -A APP control revoke {safe(request.id)}",
+        subject=subject,
+        pid=request.pid,
+    )
+
+
+def _loses_processes(ctx: Context, node: Node, request: Request, again: Request | None) -> str:
+    """What tells that this is not one repetition but a loop; empty where nothing does."""
+    if again is not None and again.pid != request.pid:
+        return "its process was lost while we looked"
+    child = ctx.pools.get(request.pid or 0)
+    if node.pool == "prefork" and node.pid in ctx.pools and request.pid in node.processes and child is None:
+        return "the process that ran it is dead"  # the pool takes some seconds to notice
+    if child is not None and child.status == "zombie":
+        return "the process that ran it is dead"
+    if child is not None and node.uptime is not None and child.age < min(20.0, node.uptime / 2):
+        return "its process has just replaced one that was lost"
+    return ""
 
 
 @check("celery.prefetch", needs=["celery.workers"])

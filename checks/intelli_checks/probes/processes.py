@@ -13,6 +13,9 @@ from intelli_checks.text import safe
 if TYPE_CHECKING:
     import psutil
 
+SLACK, IMPORTING = 5.0, 120.0
+"""Seconds by which two clocks may differ, and after which a new process is a worker that counts its uptime."""
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -186,15 +189,17 @@ def of_fleet(fleet: WorkerFleet) -> dict[int, Process]:
     found: dict[int, Process] = {}
     for node in fleet.nodes:
         children = of_pids(node.processes, parent=node.pid)
-        if children or (node.pool != "prefork" and _runs_celery(node.pid)):
+        if children or _runs_celery(node.pid, fleet.taken - (node.uptime or 0.0)):
             found |= {**of_pids([node.pid]), **children}
     return found
 
 
-def _runs_celery(pid: int) -> bool:
+def _runs_celery(pid: int, since: float) -> bool:
+    """Whether the process is a worker that came up at that time; another container has the same numbers."""
     import psutil
 
     try:
-        return is_celery(psutil.Process(pid).cmdline(), "worker")
+        process = psutil.Process(pid)
+        return is_celery(process.cmdline(), "worker") and -SLACK < since - process.create_time() < IMPORTING
     except psutil.Error:
         return False

@@ -26,7 +26,7 @@ class Suspect:
     """Something that should move; equal to its later self only while it has not."""
 
     kind: str
-    """`silent`, `twice`, `pool`, `queue`, `unconsumed` or `orphan`."""
+    """`silent`, `twice`, `pool`, `queue`, `unconsumed`, `orphan` or `again`."""
     name: str
     trace: str = ""
 
@@ -40,7 +40,8 @@ class Look:
 
     def suspects(self, expected: frozenset[str]) -> frozenset[Suspect]:
         """What should be moving if all is well; `expected` are the queues somebody must consume."""
-        return frozenset((*self._silent(), *self._twice(), *self._pools(), *self._queues(expected), *self._orphans()))
+        own = (*self._silent(), *self._twice(), *self._pools(), *self._orphans(), *self._again())
+        return frozenset((*own, *self._queues(expected)))
 
     def _silent(self) -> list[Suspect]:
         return [Suspect("silent", str(self.fleet.silent))] if self.fleet.silent else []
@@ -75,6 +76,14 @@ class Look:
             Suspect("orphan", delivered.message.id, delivered.tag)
             for delivered in self.depths.unacked.oldest
             if delivered.score < settled and delivered.message.id not in self.fleet.held
+        ]
+
+    def _again(self) -> list[Suspect]:
+        """Delivered once more and not begun: between two deaths of its process, or on its way for an instant."""
+        return [
+            Suspect("again", delivered.message.id)
+            for delivered in self.depths.unacked.oldest
+            if delivered.message.redelivered and delivered.message.id not in self.fleet.held
         ]
 
 

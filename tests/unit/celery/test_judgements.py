@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.unit.celery.states import CONSUMER, NOW, ask, context, node, running
 
@@ -139,3 +141,30 @@ def test_looks_end_when_everything_has_moved():
     still = watch(stuck, lambda: stuck, frozenset(), 0.7)
     assert {suspect.kind for suspect in still.standing} == {"pool"}
     assert Suspect("pool", "w@h", "['1'] 0") in still.standing
+
+
+@pytest.mark.parametrize(
+    ("pools", "said"),
+    [
+        ({1: Process(1, 0, "sleeping", 600.0)}, "the process that ran it is dead"),
+        ({1: Process(1, 0, "sleeping", 600.0), 7: Process(7, 1, "zombie", 300.0)}, "the process that ran it is dead"),
+        ({7: Process(7, 1, "running", 5.0)}, "its process has just replaced one"),
+        ({7: Process(7, 1, "running", 500.0)}, "was delivered again"),  # once, and it runs
+        ({}, "was delivered again"),  # on another machine
+    ],
+)
+def test_a_task_that_kills_its_processes(pools, said):
+    worker = node(processes=(7,), active=(running(3, redelivered=True),))
+    (found,) = ask("celery.redelivery", context(worker, pools=pools))
+    assert said in found
+    assert found.startswith("INFO" if "was delivered" in said else "ERROR")
+
+
+def test_a_redelivered_message_is_waited_for_until_its_task_begins():
+    message = Message(id="1", task="shop.nap", redelivered=True, tag="t")
+    between = QueueDepths(taken=NOW, unacked=Unacked(1, (Delivered("t", NOW, message),)))
+    first = Look(WorkerFleet(1, (node(),)), between)
+    then = Look(WorkerFleet(1, (node(active=(running(0, redelivered=True),)),)), between)
+    assert watch(first, lambda: then, frozenset(), 2.0).last is then
+    once = QueueDepths(taken=NOW, unacked=Unacked(1, (Delivered("t", NOW, replace(message, redelivered=False)),)))
+    assert watch(Look(first.fleet, once), lambda: then, frozenset(), 2.0).seconds == 0.0
