@@ -9,7 +9,6 @@ import datetime as dt
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -119,7 +118,7 @@ def image_ready(held: Claim, width: int, height: int) -> bool:
     waiting = ImageTask.objects.filter(image_id=image.id, status=Status.QUEUED, available_at__isnull=True)
     freed = list(waiting.values_list("id", flat=True))
     waiting.update(available_at=timezone.now())
-    transaction.on_commit(partial(publish.publish, freed), robust=True)
+    publish.publish_on_commit(freed)
     _settle(job)
     return True
 
@@ -165,7 +164,7 @@ def worker_lost(task: ImageTask, *, overran: bool) -> None:
     # `available_at` stays: a sweep whose clock runs ahead must not put the task off for everybody else.
     elif stale.update(lost=lost, status=Status.QUEUED, published_at=None, lease_until=None):
         _record_task(job, task.pk, "task.requeued", lost=lost)
-        transaction.on_commit(partial(publish.publish, [task.pk]), robust=True)
+        publish.publish_on_commit([task.pk])
         _save(job)
 
 
@@ -248,7 +247,7 @@ def _close(job: Job, status: Status) -> None:
     job.status, job.finished_at = status, timezone.now()
     events.record(job, f"job.{status}", {"status": str(status), "progress": progress(job)})
     _save(job)
-    transaction.on_commit(partial(storage.discard_leftovers, job.id), robust=True)
+    transaction.on_commit(lambda: storage.discard_leftovers(job.id), robust=True)
 
 
 def _save(job: Job) -> None:

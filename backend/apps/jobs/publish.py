@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 from celery import current_app
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from apps.jobs.models import ImageTask, Kind, Status
@@ -119,6 +120,12 @@ def publish(task_ids: Sequence[uuid.UUID]) -> None:
         return
     sent = _publisher().publish(messages, settings.INTELLI_PUBLISH_SECONDS)
     ImageTask.objects.filter(pk__in=sent, status=Status.QUEUED).update(published_at=timezone.now())
+
+
+def publish_on_commit(task_ids: Sequence[uuid.UUID]) -> None:
+    """Publish once the transaction is in. What was committed stays accepted, whatever fails behind it."""
+    # No `partial`: Django reports a robust callback by its `__qualname__`, and fails where there is none.
+    transaction.on_commit(lambda: publish(task_ids), robust=True)
 
 
 def send(name: str, task_id: uuid.UUID, **options: Any) -> None:

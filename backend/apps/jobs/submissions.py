@@ -6,7 +6,6 @@ import unicodedata
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, BinaryIO, TypeAlias, cast
 
 from django.conf import settings
@@ -126,9 +125,7 @@ def _write(job: Job, submission: Submission) -> None:
         ImageTask.objects.bulk_create(tasks)
         events.record(job, "job.queued", {"progress": {"total": len(tasks), "finished": 0}})
         job.save(update_fields=["seq"])
-        ingests = [task.id for task in tasks if task.kind == Kind.INGEST]
-        # Robust: the job is accepted by now, and no trouble behind that may tell its sender otherwise.
-        transaction.on_commit(partial(publish.publish, ingests), robust=True)
+        publish.publish_on_commit([task.id for task in tasks if task.kind == Kind.INGEST])
 
 
 def _tasks(image: Image, algorithms: Sequence[str]) -> list[ImageTask]:
