@@ -36,7 +36,10 @@ broker: a Redis outage would restart every worker.
 
 def main(arguments: list[str]) -> NoReturn:
     """Answer one probe and leave with its exit code, without interpreter clean-up."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if not 0 < options.timeout <= 86400 or not options.max_age > 0:
+        parser.error("--timeout and --max-age want seconds above 0")
     try:
         ok, reason = _ask(options)
     except (OSError, ValueError) as error:
@@ -79,6 +82,8 @@ def _heartbeat(path: str, question: Question, max_age: float) -> Verdict:
         pulse = heartbeat.read(path)
     except FileNotFoundError:
         return False, f"no heartbeat at {path}: has the worker started, with intelli_ops.bootsteps?"
+    except (OSError, ValueError) as error:
+        return False, f"{path} is no heartbeat: {getattr(error, 'strerror', '') or error}"
     return heartbeat.judge(pulse, question, max_age=max_age)
 
 
@@ -130,6 +135,8 @@ def _node(node: str, question: Question, broker: str | None, timeout: float) -> 
     if not url:
         raise ValueError("no broker: set CELERY_BROKER_URL or INTELLI_OPS_BROKER")
     dsn = Dsn(url)
+    if "://" not in url or not dsn.is_redis:
+        raise ValueError(f"{dsn}: the broker wants a URL such as redis://127.0.0.1:6379/0")
     commands: dict[str, dict[str, object]] = {} if question == "live" else {"active_queues": {}}
     try:
         # The connection outlives the question, so that silence is reported as such and the reply queue is removed.

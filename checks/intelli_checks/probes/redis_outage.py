@@ -50,10 +50,12 @@ def _connect(error: DialError, place: Place) -> Words:
         return "socket", f"the socket cannot be opened ({detail})", f"ls -l {dsn.unix_path}; {place.cli} ping"
     if "refused" in detail.lower():
         if dsn.host in LOOPBACK and place.in_container:
+            here = f"redis-server --port {dsn.port}   # if Redis belongs into this container"
+            there = f"# else its service's name into {place.setting}: redis://redis:6379/{dsn.database}"
             return (
                 "refused",
                 f"refused: nothing listens on this port of the container ({dsn.host} in a container is itself)",
-                f"use the service's name in {place.setting}: redis://redis:6379/{dsn.database}   # or start Redis here",
+                f"{here}\n{there}",
             )
         start = "sudo systemctl start redis-server" if dsn.host in LOOPBACK else f"start the server on {dsn.host}"
         return "refused", "refused: nothing listens there", f"{start}; then: {place.cli} ping"

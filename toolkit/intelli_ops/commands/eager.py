@@ -16,6 +16,7 @@ from intelli_checks.target import Target
 from intelli_checks.text import safe
 from intelli_ops import exits
 from intelli_ops.commands.options import targeted
+from intelli_ops.progress import Waiting
 from intelli_ops.usage import UsageError
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
@@ -173,7 +174,8 @@ def _in_force(target: Target) -> str:
     from intelli_checks.probes import survey
 
     try:
-        seen = next(iter(survey.gather(target, target.timeout).values()))
+        with Waiting("the project"):
+            seen = next(iter(survey.gather(target, target.timeout).values()))
     except (Skip, Unavailable) as error:
         return f"in force: could not tell ({error})"
     value = "on" if seen.conf.get("task_always_eager") else "off"

@@ -14,6 +14,7 @@ from intelli_checks.model import Skip, Unavailable
 from intelli_checks.target import Target
 from intelli_ops import exits
 from intelli_ops.commands.options import targeted
+from intelli_ops.progress import Waiting
 from intelli_ops.say import say
 from intelli_ops.supervisor import leftovers
 from intelli_ops.supervisor.logs import Terminal
@@ -38,15 +39,22 @@ _UP_SECONDS = 60.0
 def start_workers(
     target: Target,
     *,
-    queue: Annotated[list[str] | None, typer.Option("--queue", "-Q", help="Only these queues.")] = None,
+    queue: Annotated[list[str] | None, typer.Option("--queue", "-Q", metavar="NAME", help="Only these queues.")] = None,
     single: Annotated[bool, typer.Option("--single", help="One worker for all queues.")] = False,
-    pool: Annotated[str | None, typer.Option("--pool", "-P", help="prefork, solo, threads, gevent, eventlet.")] = None,
-    concurrency: Annotated[int | None, typer.Option("--concurrency", "-c", min=1, help="Slots per worker.")] = None,
-    loglevel: Annotated[str, typer.Option("--loglevel", "-l", help="Of the workers.")] = "info",
+    pool: Annotated[
+        str | None, typer.Option("--pool", "-P", metavar="POOL", help="prefork, solo, threads, gevent, eventlet.")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", "-c", min=1, metavar="N", help="Slots per worker.")
+    ] = None,
+    loglevel: Annotated[str, typer.Option("--loglevel", "-l", metavar="LEVEL", help="Of the workers.")] = "info",
     beat: Annotated[bool, typer.Option("--beat", help="The scheduler too; one per system.")] = False,
     mingle: Annotated[bool, typer.Option("--mingle", help="Learn revoked tasks from others; takes a second.")] = False,
     autoreload: Annotated[bool, typer.Option("--autoreload", help="New workers when code changes.")] = False,
-    stop_timeout: Annotated[float | None, typer.Option("--stop-timeout", help="Seconds to finish tasks.")] = None,
+    stop_timeout: Annotated[
+        float | None,
+        typer.Option("--stop-timeout", metavar="SECONDS", min=0, help="How long tasks may take to finish."),
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Come back once they are ready.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Keep the workers' logs out of the terminal.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Print the command lines, start nothing.")] = False,
@@ -62,16 +70,21 @@ def start_workers(
     try:
         state = running.state_of(target.directory)
         if dry_run:
-            return _print(plans.make(target, wishes), state)
+            return _print(_plan(target, wishes), state)
         if running.read(state):  # before a second is spent on asking the project; the lock decides
             return _already(state)
         if detach:
             return _detach(state, Platform())
-        plan = plans.make(target, wishes)
+        plan = _plan(target, wishes)
         return _run(plan, state, quiet=quiet, autoreload=autoreload)
     except (CannotPlan, FleetError, StateError, Skip, Unavailable) as error:
         sys.stderr.write(f"cannot start workers: {error}\n")
         return exits.USAGE
+
+
+def _plan(target: Target, wishes: Wishes) -> Plan:
+    with Waiting("the project"):
+        return plans.make(target, wishes)
 
 
 def _print(plan: Plan, state: State) -> int:
