@@ -242,7 +242,9 @@ def _interpreter(
         return find_interpreter(project.root, start, environ, platform)
     python = Path(str(given["python"])).expanduser()
     if found := shutil.which(str(python)) or shutil.which(str(start / python)):
-        return found, "--python"
+        return str(
+            Path(found).absolute()
+        ), "--python"  # it is started in the project's folder; links stay, as venvs need
     raise UsageError(f"there is no interpreter {safe(python)}; --python wants the project's python, or its path")
 
 
