@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
 
 from intelli_checks.dsn import Dsn
 from intelli_checks.interpreters import find_interpreter
@@ -27,6 +28,8 @@ VALUES = (
 TABLES = {"workers": "workers", "flow": "flow", "mute": "mutes", "plugins": "plugins"}
 """Tables of the file, and what the Target calls them."""
 PREFIX = "INTELLI_OPS_"
+LONGEST = 86400.0
+"""Seconds a run may take; far more overflows what locks and selects understand."""
 
 
 class UsageError(Exception):
@@ -67,7 +70,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path, platfo
         broker=_dsn(given, "broker"),
         results=_dsn(given, "results"),
         layer=_dsn(given, "layer"),
-        web=given.get("web"),
+        web=_page(given),
         websocket=given.get("websocket"),
         origin=given.get("origin"),
         timeout=_seconds(given.get("timeout", 30.0), origins.get("timeout", "")),
@@ -103,8 +106,10 @@ def read_file(path: Path) -> Configuration:
     """The configuration in `path`; empty for a pyproject.toml that has no `[tool.intelli-ops]`. Raises UsageError."""
     try:
         content: Any = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: {error}") from error
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path}: not TOML: {error}") from error
     if path.name == "pyproject.toml":
         content = content.get("tool", {}).get("intelli-ops")
     return Configuration() if content is None else _checked(path, content)
@@ -196,10 +201,25 @@ def _app(given: Mapping[str, Any], project: Project, environ: Mapping[str, str],
 def _dsn(given: Mapping[str, Any], name: str) -> Dsn | None:
     if name not in given:
         return None
-    url = str(given[name])
-    if "://" not in url:
-        raise UsageError(f"{name} wants a URL such as redis://127.0.0.1:6379/0, not {safe(url)!r}")
-    return Dsn(url)
+    dsn = Dsn(str(given[name]))
+    if "://" not in dsn.raw or not dsn.scheme or dsn.scheme in {"http", "https"}:
+        raise UsageError(f"{name} wants a URL such as redis://127.0.0.1:6379/0, not {safe(dsn)!r}")
+    return dsn
+
+
+def _page(given: Mapping[str, Any]) -> str | None:
+    """The web server's address; raises UsageError for what no browser would open."""
+    url = given.get("web")
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(str(url))
+        right = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        right = False
+    if not right:
+        raise UsageError(f"web wants a URL such as http://127.0.0.1:8000, not {safe(url)!r}")
+    return str(url)
 
 
 def _seconds(value: Any, origin: str) -> float:
@@ -207,8 +227,8 @@ def _seconds(value: Any, origin: str) -> float:
         seconds = float(value)
     except (TypeError, ValueError):
         seconds = 0.0
-    if not 0.0 < seconds < float("inf"):
-        raise UsageError(f"timeout wants seconds above 0, not {value!r} ({origin})")
+    if not 0.0 < seconds <= LONGEST:
+        raise UsageError(f"timeout wants seconds above 0 and at most {LONGEST:.0f}, a day, not {value!r} ({origin})")
     return seconds
 
 
@@ -222,7 +242,9 @@ def _interpreter(
         return find_interpreter(project.root, start, environ, platform)
     python = Path(str(given["python"])).expanduser()
     if found := shutil.which(str(python)) or shutil.which(str(start / python)):
-        return found, "--python"
+        return str(
+            Path(found).absolute()
+        ), "--python"  # it is started in the project's folder; links stay, as venvs need
     raise UsageError(f"there is no interpreter {safe(python)}; --python wants the project's python, or its path")
 
 

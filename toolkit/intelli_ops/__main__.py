@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 def main() -> NoReturn:
     """Run the command named on the command line and exit with its code."""
+    _open_streams()
     if sys.argv[1:2] == ["probe"]:  # the hot command: Typer alone would take longer than its answer
         from intelli_ops import probe
 
@@ -24,6 +25,15 @@ def main() -> NoReturn:
     except KeyboardInterrupt:  # before or after what `run` guards
         code = 130
     _leave(code)
+
+
+def _open_streams() -> None:
+    """Started with a closed stdout or stderr (`>&-`, some service managers), write to nowhere instead of failing."""
+    import os
+
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - pathlib costs a probe its time
 
 
 def _leave(code: int) -> NoReturn:

@@ -29,11 +29,11 @@ def with_running(target: Target) -> Target:
     if not any((folder / ".intelli-ops").is_dir() for folder in (target.directory, *target.directory.parents)):
         return target
     from intelli_ops.bring_up import find_running  # the supervisor, which only a running system is worth
-    from intelli_ops.system import CannotStart
+    from intelli_ops.system import NoCheckout
 
     try:
         record = find_running(target.directory)
-    except CannotStart:
+    except NoCheckout:
         return target
     if not record.get("web"):
         return target

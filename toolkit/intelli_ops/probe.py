@@ -48,6 +48,7 @@ Use live for livenessProbe, ready for readinessProbe, startup for startupProbe. 
 broker: a Redis outage would restart every worker.
 """
 _SOURCES = ("--heartbeat", "--node", "--url", "--beat")
+_LONGEST = 86400
 _SECONDS = {"--timeout": 2.0, "--max-age": heartbeat.MAX_AGE}
 
 
@@ -91,6 +92,8 @@ class Options:
             self.seconds[name] = float(value)
         except ValueError:
             raise Wrong(f"{name}: {value!r} is not a number of seconds") from None
+        if not 0 < self.seconds[name] <= _LONGEST:
+            raise Wrong(f"{name}: {value} is not between 0 and {_LONGEST} seconds")
 
 
 def main(arguments: list[str]) -> NoReturn:
@@ -138,6 +141,8 @@ def _heartbeat(path: str, question: Question, max_age: float) -> Verdict:
         pulse = heartbeat.read(path)
     except FileNotFoundError:
         return False, f"no heartbeat at {path}: has the worker started, with intelli_ops.bootsteps?"
+    except (OSError, ValueError) as error:
+        return False, f"{path} is no heartbeat: {getattr(error, 'strerror', '') or error}"
     return heartbeat.judge(pulse, question, max_age=max_age)
 
 
@@ -189,6 +194,8 @@ def _node(node: str, question: Question, broker: str | None, timeout: float) -> 
     if not url:
         raise ValueError("no broker: set CELERY_BROKER_URL or INTELLI_OPS_BROKER")
     dsn = Dsn(url)
+    if "://" not in url or not dsn.is_redis:
+        raise ValueError(f"{dsn}: the broker wants a URL such as redis://127.0.0.1:6379/0")
     commands: dict[str, dict[str, object]] = {} if question == "live" else {"active_queues": {}}
     try:
         # The connection outlives the question, so that silence is reported as such and the reply queue is removed.

@@ -60,7 +60,7 @@ class Waiting:
     def _tell(self, status: Status, seconds: float) -> None:
         from rich.text import Text
 
-        status.update(Text(f"{seconds:.0f} s, waiting for {self.awaited()}"))
+        status.update(Text(f"{seconds:.0f} s, waiting for {self.awaited()}", no_wrap=True, overflow="ellipsis"))
 
 
 class Progress(Waiting):

@@ -25,9 +25,14 @@ from intelli_ops.supervisor.child import Service
 from intelli_ops.supervisor.nodes import Node
 from intelli_ops.supervisor.readiness import page_answers, redis_answers
 from intelli_ops.supervisor.state import State
+from intelli_ops.usage import UsageError
 
 _POLICIES = "import json; from config.queues import as_settings; print(json.dumps(as_settings()))"
 _SETTINGS = "config.settings.development"
+
+
+class NoCheckout(UsageError):
+    """The folder holds no reference system."""
 
 
 class CannotStart(Exception):
@@ -135,7 +140,7 @@ def find_backend(project: Path) -> Path:
         for candidate in (folder / "backend", folder):
             if (candidate / "manage.py").is_file() and (candidate / "config" / "queues.py").is_file():
                 return candidate
-    raise CannotStart(
+    raise NoCheckout(
         f"no backend/manage.py in {project}: change to the checkout of intelli-ops, or name it with --project"
     )
 

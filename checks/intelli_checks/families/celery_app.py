@@ -55,11 +55,17 @@ _STEPS = {
 _SPEAKS_FOR_ITSELF = ("ModuleNotFoundError", "ImproperlyConfigured", "Timeout", "Exit")
 
 
+def _packages(module: str | None) -> set[str]:
+    """`a.b.c` and what it lies in: where the top of it is missing, the name is wrong and nothing is to be installed."""
+    parts = (module or "").split(".")
+    return {".".join(parts[:size]) for size in range(1, len(parts) + 1)} - {""}
+
+
 def _remedy(survey: Survey, error: Mapping[str, Any]) -> str:
     missing = str(error.get("missing") or "")
     if "Cannot mix new and old setting" in error["message"]:
         return f"celery upgrade settings {survey.extra.get('settings_file') or 'celeryconfig.py'} --django"
-    if missing and missing == survey.settings_module:
+    if missing and missing in _packages(survey.settings_module):
         return "correct DJANGO_SETTINGS_MODULE, or name the settings with --settings MODULE"
     if (
         missing

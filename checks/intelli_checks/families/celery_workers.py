@@ -282,10 +282,14 @@ def nodenames(ctx: Context) -> Iterator[Finding]:
     Fix: `-n worker1@%h`, `-n worker2@%h`.
     """
     for name in ctx.fleet.duplicates:
-        pids = [node.pid for node in ctx.fleet.nodes if node.name == name]
+        nodes = [node for node in ctx.fleet.nodes if node.name == name]
+        pids = [node.pid for node in nodes]
         yield fail(
             f"{len(pids)} workers are called {safe(name)} (pids {', '.join(map(str, pids))})",
-            hint="start each with its own name: celery -A APP worker -n NAME@%h",
+            hint="\n".join(
+                f"{start_command(ctx, node.queues)} -n {safe('-'.join(node.queues)) or 'worker'}-{number}@%h"
+                for number, node in enumerate(nodes, 1)
+            ),
             subject=safe(name),
             pids=pids,
         )

@@ -215,7 +215,7 @@ def database(ctx: Context) -> Iterator[Finding]:
         elif told.get("missing_file"):
             yield fail(
                 f"database {alias}: there is no file {told['missing_file']}",
-                hint="python manage.py migrate (it makes the file), or correct NAME",
+                hint="python manage.py migrate   # makes the file; or correct NAME in DATABASES",
                 subject=alias,
             )
 

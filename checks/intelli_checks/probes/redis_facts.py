@@ -133,12 +133,14 @@ class RedisFacts:
 
 
 def redis_cli(dsn: Dsn, address: str | None = None) -> str:
-    """redis-cli with the address of `dsn`, password left out."""
+    """redis-cli with the address of `dsn`; it asks for the password, which stands in no command."""
     where = address or dsn.address
+    user = f" --user {dsn.username}" if dsn.username else ""
+    login = f"{user} --askpass" if dsn.password else ""
     if where.startswith("/"):
-        return f"redis-cli -s {where}"
+        return f"redis-cli -s {where}{login}"
     host, _, port = where.rpartition(":")
-    return f"redis-cli -h {host} -p {port}" + (" --tls" if dsn.tls else "")
+    return f"redis-cli -h {host} -p {port}" + (" --tls" if dsn.tls else "") + login
 
 
 def parse_info(text: str) -> dict[str, str]:

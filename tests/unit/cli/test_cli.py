@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from importlib import import_module
 from importlib.metadata import version
 
 import pytest
 import typer
 
-from intelli_ops.cli import COMMON, SECTIONS, hoist
+from intelli_ops.cli import COMMON, SECTIONS, hoist, run
 from intelli_ops.commands import options
 from intelli_ops.version import VERSION
 
@@ -47,3 +50,39 @@ def test_the_common_options_are_those_that_may_stand_before():
 
 def test_the_version_in_reports_is_the_one_that_is_installed():
     assert version("intelli-ops") == VERSION
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
+def test_a_closed_stdout_is_no_error():
+    done = subprocess.run(
+        ["sh", "-c", '"$0" -m intelli_ops checks >&-', sys.executable],  # only a shell can start it without one
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("words", [["up"], ["demo"], ["down"], ["jobs", "list"]])
+def test_a_folder_without_the_reference_system_is_wrong_usage(words, tmp_path, capsys):
+    assert run([*words, "--project", str(tmp_path)]) == 2
+    assert "no backend/manage.py" in capsys.readouterr().err
+
+
+def test_a_url_that_is_none_is_wrong_usage(capsys):
+    assert run(["jobs", "list", "--url", "nonsense"]) == 2
+    assert "--url wants a URL" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_no_help_shows_how_its_options_are_typed_in_python(command, capsys):
+    run([command.name, "--help"])
+    assert not re.search(r"<(str|int|float|path|directory|file)\b", capsys.readouterr().out)
+
+
+def test_tasks_is_its_list_and_completion_offers_both():
+    group = typer.main.get_group(import_module("intelli_ops.commands.tasks").app)
+    assert set(group.commands) == {"list", "show"}
+    with group.make_context("tasks", ["--json"]) as ctx:
+        assert ctx.protected_args == ["list"]

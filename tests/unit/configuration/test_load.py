@@ -83,7 +83,13 @@ MISTAKES = [
     ("settings = 3", "settings cannot be 3"),
     ('timeout = "soon"', "timeout cannot be 'soon'"),
     ("timeout = -1", "timeout wants seconds above 0"),
+    ("timeout = 1e12", "timeout wants seconds above 0 and at most 86400"),
     ('broker = "localhost:6379"', "broker wants a URL such as redis://"),
+    ('broker = "redis://host:port/0"', "broker wants a URL such as redis://"),
+    ('broker = "http://localhost"', "broker wants a URL such as redis://"),
+    ('web = "localhost:8000"', "web wants a URL such as http://"),
+    ('web = "http://:80"', "web wants a URL such as http://"),
+    ('web = "http://host:port"', "web wants a URL such as http://"),
     ('project = "nowhere"', "there is no folder .*nowhere"),
     ('python = "./nopython"', "there is no interpreter .*nopython"),
     ("not toml", "intelli-ops.toml: "),
@@ -97,6 +103,12 @@ def test_a_mistake_is_named(folder, line, words):
     (folder / "intelli-ops.toml").write_text(line + "\n")
     with pytest.raises(UsageError, match=words):
         load({}, {}, folder)
+
+
+def test_an_interpreter_named_from_here_is_found_in_the_folder_of_the_project_too(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "py").symlink_to(sys.executable)
+    assert load({"python": "./py"}, {}, folder).places[0].argv == (str(folder / "py"),)
 
 
 def test_a_password_in_a_mistake_stays_untold(folder):

@@ -25,8 +25,11 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 def channels(
     target: Target,
     *,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Lines of each kind.")] = 20,
-    watch: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Again and again, with this pause.")] = 0.0,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="Lines of each kind.")] = 20,
+    watch: Annotated[
+        float,
+        typer.Option(min=0, max=86400, metavar="SECONDS", show_default=False, help="Again and again, with this pause."),
+    ] = 0.0,
 ) -> int:
     """Show groups, members and backlog of the channel layer.
 

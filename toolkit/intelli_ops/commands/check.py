@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from intelli_checks.configuration import LONGEST
 from intelli_checks.model import Severity, Stage
 from intelli_checks.target import Target
 from intelli_ops.commands.options import targeted
@@ -65,7 +66,12 @@ def check(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", envvar="INTELLI_OPS_OUTPUT", show_envvar=False, help="Write the report to this file."
+            "--output",
+            "-o",
+            envvar="INTELLI_OPS_OUTPUT",
+            show_envvar=False,
+            metavar="FILE",
+            help="Write the report to this file.",
         ),
     ] = None,
     fail_level: Annotated[
@@ -81,6 +87,7 @@ def check(
             show_envvar=False,
             metavar="SECONDS",
             min=0,
+            max=LONGEST,
             show_default=False,
             help="Repeat until healthy, at most so long.",
         ),
@@ -92,6 +99,7 @@ def check(
             show_envvar=False,
             metavar="SECONDS",
             min=0,
+            max=LONGEST,
             show_default=False,
             help="Repeat for ever, with this pause.",
         ),
@@ -106,19 +114,36 @@ def check(
         ),
     ] = None,
     save: Annotated[
-        Path | None, typer.Option("--save", envvar="INTELLI_OPS_SAVE", help="Record the facts in this file.")
+        Path | None,
+        typer.Option(
+            "--save",
+            envvar="INTELLI_OPS_SAVE",
+            show_envvar=False,
+            metavar="FILE",
+            help="Record the facts in this file.",
+        ),
     ] = None,
     recording: Annotated[
         Path | None,
-        typer.Option("--from", envvar="INTELLI_OPS_FROM", help="Judge facts recorded by --save; touches no network."),
+        typer.Option(
+            "--from",
+            envvar="INTELLI_OPS_FROM",
+            show_envvar=False,
+            metavar="FILE",
+            help="Judge facts recorded by --save; touches no network.",
+        ),
     ] = None,
     repeat: Annotated[
         int,
-        typer.Option(envvar="INTELLI_OPS_REPEAT", show_envvar=False, min=1, help="Run the job of `flow` so often."),
+        typer.Option(
+            envvar="INTELLI_OPS_REPEAT", show_envvar=False, min=1, metavar="N", help="Run the job of `flow` so often."
+        ),
     ] = 1,
     plot: Annotated[
         Path | None,
-        typer.Option(envvar="INTELLI_OPS_PLOT", show_envvar=False, help="Draw the hops of `flow` into this file."),
+        typer.Option(
+            envvar="INTELLI_OPS_PLOT", show_envvar=False, metavar="FILE", help="Draw the hops of `flow` into this file."
+        ),
     ] = None,
     verbose: Annotated[
         bool,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 from dataclasses import fields
 from typing import Annotated, Any
 
@@ -11,6 +11,7 @@ import typer
 from intelli_checks.report import plain
 from intelli_checks.target import Target
 from intelli_ops.commands.options import targeted
+from intelli_ops.progress import Waiting
 from intelli_ops.say import say, say_json
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
@@ -29,17 +30,46 @@ def show(
     origin: Annotated[bool, typer.Option("--origin", help="Say where each value came from.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON document.")] = False,
 ) -> None:
-    """Show every value in force: flags win over environment, that over configuration, that over detection."""
-    known = values(target)
+    """Show every value in force and, with --origin, who gave it.
+
+    Flags win over environment, that over configuration, that over what the project declares or detection finds.
+    """
+    known, origins = values(target), dict(target.origins)
+    for name, url in _declared(target).items():
+        if name not in known:
+            known[name], origins[name] = url, "declared by the project"
     if as_json:
-        document = {"values": known, "origins": plain(target.origins)} if origin else known
+        document = {"values": known, "origins": plain(origins)} if origin else known
         say_json(document)
         return
     wide = max(len(name) for name in known)
     for name, value in known.items():
-        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        where = f"  ({target.origins.get(name, 'default')})" if origin else ""
-        say(f"{name:<{wide}}  {shown}{where}")
+        where = f"  ({origins.get(name, 'default')})" if origin else ""
+        say(f"{name:<{wide}}  {_shown(name, value)}{where}")
+
+
+def _declared(target: Target) -> dict[str, str]:
+    """The URLs the project ends up with; nothing where it cannot be asked, which `check` says better."""
+    if not target.places:
+        return {}
+    from intelli_checks.model import Skip, Unavailable
+    from intelli_checks.probes import survey
+
+    try:
+        with Waiting("the project"):
+            seen = next(iter(survey.gather(target, target.timeout).values()))
+    except (Skip, Unavailable):
+        return {}
+    layers = ", ".join(str(host) for layer in seen.layers for host in layer.hosts)
+    told = {"broker": seen.broker, "results": seen.results, "layer": layers}
+    return {name: str(value) for name, value in told.items() if value}
+
+
+def _shown(name: str, value: Any) -> str:
+    """One line; of a table only its keys, `--json` has the rest."""
+    if name == "places":
+        return "; ".join(f"{place['name']}: {shlex.join(place['argv'])}" for place in value)
+    return ", ".join(value) if isinstance(value, dict) else str(value)
 
 
 def values(target: Target) -> dict[str, Any]:

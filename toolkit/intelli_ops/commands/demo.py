@@ -11,7 +11,7 @@ from intelli_ops import bring_up, exits
 from intelli_ops.commands.local import Project
 from intelli_ops.say import say
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()

@@ -12,26 +12,33 @@ from intelli_ops.commands.local import Project
 from intelli_ops.say import say
 from intelli_ops.supervisor import leftovers
 from intelli_ops.supervisor.state import Busy, State, find, wait_gone
-from intelli_ops.system import CannotStart
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()
 def down(
     project: Project = Path(),
-    timeout: Annotated[float, typer.Option("--timeout", envvar="INTELLI_OPS_TIMEOUT", help="Seconds to wait.")] = 150.0,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            "--timeout",
+            "-t",
+            envvar="INTELLI_OPS_TIMEOUT",
+            show_envvar=False,
+            min=0.0,
+            max=86400,
+            metavar="SECONDS",
+            help="How long to wait.",
+        ),
+    ] = 150.0,
 ) -> int:
     """Stop the system that `up` started here, or what is left of it.
 
     Finds it by process id and creation time, so that a reused id harms nobody. Exits 3 when it still runs after the
     timeout: a task may take as long as its time limit.
     """
-    try:
-        home = bring_up.state_home(project.resolve())
-    except CannotStart as error:
-        say(str(error))
-        return exits.USAGE
+    home = bring_up.state_home(project.resolve())
     codes = [_stop(State(home, name), timeout) for name in ("up", "demo")]
     if not any(code is not None for code in codes):
         say("nothing runs here")

@@ -14,6 +14,7 @@ import typer
 from intelli_checks.target import Target
 from intelli_ops import exits
 from intelli_ops.commands.options import targeted
+from intelli_ops.progress import Waiting
 from intelli_ops.say import complain, say
 from intelli_ops.usage import UsageError
 
@@ -182,7 +183,8 @@ def _in_force(target: Target) -> tuple[bool | None, str]:
     from intelli_checks.probes import survey
 
     try:
-        seen = next(iter(survey.gather(target, target.timeout, "workers").values()))
+        with Waiting("the project"):
+            seen = next(iter(survey.gather(target, target.timeout, "workers").values()))
     except (Skip, Unavailable) as error:
         return None, f"in force: could not tell ({error})"
     if not seen.conf:

@@ -14,20 +14,51 @@ from intelli_ops import exits
 from intelli_ops.commands.local import Project
 from intelli_ops.jobs.api import ApiError, JobsApi, RefusedError, collect
 from intelli_ops.say import complain, say, say_json
+from intelli_ops.usage import UsageError
 
 P = ParamSpec("P")
 
-app = typer.Typer(no_args_is_help=True, help="Drive the job flow and watch it over the WebSocket.")
+app = typer.Typer(
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    help="Drive the job flow and watch it over the WebSocket.",
+)
 
 Url = Annotated[
     str | None,
-    typer.Option("--url", envvar="INTELLI_OPS_WEB", help="The web server [that of the running `up`]."),
+    typer.Option(
+        "--url",
+        envvar="INTELLI_OPS_WEB",
+        show_envvar=False,
+        metavar="URL",
+        help="The web server [of the system that `up` runs here].",
+    ),
 ]
 Token = Annotated[
-    str | None, typer.Option("--token", envvar="INTELLI_OPS_TOKEN", help="API token, where the system wants one.")
+    str | None,
+    typer.Option(
+        "--token",
+        envvar="INTELLI_OPS_TOKEN",
+        metavar="TOKEN",
+        show_envvar=False,
+        help="API token, where the system wants one.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-Timeout = Annotated[float, typer.Option("--timeout", "-t", envvar="INTELLI_OPS_TIMEOUT", help="Seconds to wait.")]
+Timeout = Annotated[
+    float,
+    typer.Option(
+        "--timeout",
+        "-t",
+        envvar="INTELLI_OPS_TIMEOUT",
+        show_envvar=False,
+        min=0.1,
+        max=86400,
+        metavar="SECONDS",
+        help="How long to wait.",
+    ),
+]
 
 
 def _told(command: Callable[P, int]) -> Callable[P, int]:
@@ -47,12 +78,18 @@ def _told(command: Callable[P, int]) -> Callable[P, int]:
 @app.command()
 @_told
 def submit(
-    files: Annotated[list[Path] | None, typer.Argument(help="Image files.", exists=True, dir_okay=False)] = None,
-    algorithm: Annotated[
-        list[str] | None, typer.Option("--algorithm", "-a", help="May be given several times.")
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE]...", help="Image files.", exists=True, dir_okay=False)
     ] = None,
-    image_url: Annotated[list[str] | None, typer.Option("--image-url", help="An image to fetch.")] = None,
-    key: Annotated[str | None, typer.Option("--key", help="Idempotency key: the same key is the same job.")] = None,
+    algorithm: Annotated[
+        list[str] | None, typer.Option("--algorithm", "-a", metavar="NAME", help="May be given several times.")
+    ] = None,
+    image_url: Annotated[
+        list[str] | None, typer.Option("--image-url", metavar="URL", help="An image to fetch.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", metavar="KEY", help="Idempotency key: the same key is the same job.")
+    ] = None,
     url: Url = None,
     token: Token = None,
     timeout: Timeout = 300.0,
@@ -76,7 +113,7 @@ def submit(
 @app.command(name="watch")
 @_told
 def watch_(
-    job_id: Annotated[str, typer.Argument(metavar="ID")],
+    job_id: Annotated[str, typer.Argument(metavar="ID", help="The job's id: intelli-ops jobs list.")],
     url: Url = None,
     token: Token = None,
     timeout: Timeout = 300.0,
@@ -106,8 +143,8 @@ def list_(url: Url = None, token: Token = None, project: Project = Path(), *, as
 @app.command(name="artifacts")
 @_told
 def artifacts_(
-    job_id: Annotated[str, typer.Argument(metavar="ID")],
-    out: Annotated[Path, typer.Option("--out", "-o", file_okay=False, help="Folder for the files.")],
+    job_id: Annotated[str, typer.Argument(metavar="ID", help="The job's id: intelli-ops jobs list.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", file_okay=False, help="Folder for the files.")],
     url: Url = None,
     token: Token = None,
     project: Project = Path(),
@@ -125,7 +162,7 @@ def artifacts_(
 @app.command()
 @_told
 def cancel(
-    job_id: Annotated[str, typer.Argument(metavar="ID")],
+    job_id: Annotated[str, typer.Argument(metavar="ID", help="The job's id: intelli-ops jobs list.")],
     url: Url = None,
     token: Token = None,
     project: Project = Path(),
@@ -140,13 +177,11 @@ def cancel(
 
 def _api(url: str | None, token: str | None, project: Path) -> JobsApi:
     from intelli_ops.bring_up import find_running
-    from intelli_ops.system import CannotStart
 
+    if url and not url.startswith(("http://", "https://")):
+        raise UsageError(f"--url wants a URL such as http://127.0.0.1:8000, not {url!r}")
     if not url:
-        try:
-            url = find_running(project.resolve()).get("web")
-        except CannotStart as error:
-            raise ApiError(str(error)) from error
+        url = find_running(project.resolve()).get("web")
     if not url:
         raise ApiError("no system of this project runs here: start one with intelli-ops up, or name one with --url")
     return JobsApi(url.rstrip("/"), token)

@@ -7,5 +7,15 @@ from typing import Annotated
 
 import typer
 
-Project = Annotated[Path, typer.Option("--project", envvar="INTELLI_OPS_PROJECT", help="The project's folder.")]
+Project = Annotated[
+    Path,
+    typer.Option(
+        "--project",
+        envvar="INTELLI_OPS_PROJECT",
+        show_envvar=False,
+        show_default=False,
+        metavar="DIR",
+        help="The checkout [here, or the nearest above].",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Keep the logs out of the terminal; files have them.")]

@@ -42,7 +42,8 @@ def queues(
     *,
     names: Annotated[list[str] | None, typer.Argument(metavar="[QUEUE]...", help="Only these [all].")] = None,
     watch: Annotated[
-        float, typer.Option(min=0, max=86400, metavar="SECONDS", help="Again and again, with this pause.")
+        float,
+        typer.Option(min=0, max=86400, metavar="SECONDS", show_default=False, help="Again and again, with this pause."),
     ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> int:

@@ -12,7 +12,9 @@ import typer
 from intelli_checks.fleet import Fleet
 from intelli_checks.target import Target
 from intelli_ops.commands.options import targeted
+from intelli_ops.commands.selection import something_to_look_at
 from intelli_ops.deploy.plan import Plan
+from intelli_ops.progress import Waiting
 from intelli_ops.say import say
 from intelli_ops.usage import UsageError
 
@@ -32,15 +34,17 @@ class Kind(StrEnum):
 def render(
     target: Target,
     *,
-    kind: Annotated[Kind, typer.Argument(help="What to write.")],
+    kind: Annotated[Kind, typer.Argument(metavar="{systemd|compose|k8s}", show_default=False, help="What to write.")],
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write files here [print them].")] = None,
-    name: Annotated[str | None, typer.Option(help="Prefix of unit and object names [the project's folder].")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Prefix of unit and object names [the project's folder].")
+    ] = None,
     directory: Annotated[
         str | None, typer.Option(metavar="DIR", help="The project on the target machine or in the image [as here].")
     ] = None,
     celery: Annotated[str, typer.Option(metavar="EXE", help="The celery command there.")] = "celery",
-    user: Annotated[str, typer.Option(help="systemd: the user workers run as.")] = "celery",
-    image: Annotated[str, typer.Option(help="compose, k8s: the image to run.")] = "project:latest",
+    user: Annotated[str, typer.Option(metavar="NAME", help="systemd: the user workers run as.")] = "celery",
+    image: Annotated[str, typer.Option(metavar="IMAGE", help="compose, k8s: the image to run.")] = "project:latest",
 ) -> None:
     """Write systemd, compose or Kubernetes files for the workers."""
     root = _root(target)
@@ -56,10 +60,13 @@ def render(
     if out is None:
         say("\n".join(f"# {file}\n{text}" for file, text in files.items()).rstrip("\n"))
         return
-    out.mkdir(parents=True, exist_ok=True)
-    for file, text in files.items():
-        (out / file).write_text(text, encoding="utf-8")
-        say(out / file)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for file, text in files.items():
+            (out / file).write_text(text, encoding="utf-8")
+            say(out / file)
+    except OSError as error:
+        raise UsageError(f"cannot write into {out}: {error.strerror}") from error
 
 
 def fleet_of(target: Target) -> Fleet:
@@ -68,8 +75,11 @@ def fleet_of(target: Target) -> Fleet:
     from intelli_checks.model import Skip, Unavailable
     from intelli_checks.probes import survey
 
+    something_to_look_at(target)
     try:
-        seen = next(iter(survey.gather(target, target.timeout).values()))
+        with Waiting("the project"):
+            surveys = survey.gather(target, target.timeout)
+        seen = next(iter(surveys.values()))
         app = target.app or (seen.celery_app or "").partition(":")[0]
         return of_project(app, seen, target.workers)
     except (Skip, Unavailable, FleetError) as error:

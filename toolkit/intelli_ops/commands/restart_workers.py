@@ -23,7 +23,9 @@ def restart_workers(
     target: Target,
     *,
     profiles: Annotated[list[str] | None, typer.Argument(metavar="[PROFILE]...", help="Only these [all].")] = None,
-    wait: Annotated[float, typer.Option("--wait", help="Seconds to wait for the last new worker.")] = 300.0,
+    wait: Annotated[
+        float, typer.Option("--wait", metavar="SECONDS", min=0, help="How long to wait for the last new worker.")
+    ] = 300.0,
 ) -> int:
     """Replace the workers one by one; no queue is without a consumer meanwhile.
 

@@ -54,7 +54,9 @@ def recorded(path: Path) -> Callable[[Target, float], Context]:
 
     try:
         replay = recording.load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
         raise UsageError(f"{path}: {error}") from error
     return lambda _, deadline: replay(deadline)
 

@@ -29,15 +29,22 @@ _UP_SECONDS = 60.0
 def start_workers(
     target: Target,
     *,
-    queue: Annotated[list[str] | None, typer.Option("--queue", "-Q", help="Only these queues.")] = None,
+    queue: Annotated[list[str] | None, typer.Option("--queue", "-Q", metavar="NAME", help="Only these queues.")] = None,
     single: Annotated[bool, typer.Option("--single", help="One worker for all queues.")] = False,
-    pool: Annotated[str | None, typer.Option("--pool", "-P", help="prefork, solo, threads, gevent, eventlet.")] = None,
-    concurrency: Annotated[int | None, typer.Option("--concurrency", "-c", min=1, help="Slots per worker.")] = None,
-    loglevel: Annotated[str, typer.Option("--loglevel", "-l", help="Of the workers.")] = "info",
+    pool: Annotated[
+        str | None, typer.Option("--pool", "-P", metavar="POOL", help="prefork, solo, threads, gevent, eventlet.")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", "-c", min=1, metavar="N", help="Slots per worker.")
+    ] = None,
+    loglevel: Annotated[str, typer.Option("--loglevel", "-l", metavar="LEVEL", help="Of the workers.")] = "info",
     beat: Annotated[bool, typer.Option("--beat", help="The scheduler too; one per system.")] = False,
     mingle: Annotated[bool, typer.Option("--mingle", help="Learn revoked tasks from others; takes a second.")] = False,
     autoreload: Annotated[bool, typer.Option("--autoreload", help="New workers when code changes.")] = False,
-    stop_timeout: Annotated[float | None, typer.Option("--stop-timeout", help="Seconds to finish tasks.")] = None,
+    stop_timeout: Annotated[
+        float | None,
+        typer.Option("--stop-timeout", metavar="SECONDS", min=0, help="How long tasks may take to finish."),
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Come back once they are ready.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Keep the workers' logs out of the terminal.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Print the command lines, start nothing.")] = False,

@@ -23,7 +23,9 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 def stop_workers(
     target: Target,
     *,
-    wait: Annotated[float, typer.Option("--wait", help="Seconds to wait for running tasks.")] = 150.0,
+    wait: Annotated[
+        float, typer.Option("--wait", metavar="SECONDS", min=0, help="How long to wait for running tasks.")
+    ] = 150.0,
     now: Annotated[bool, typer.Option("--now", help="Do not wait for running tasks.")] = False,
 ) -> int:
     """Stop the workers of this project; running tasks may finish first, and are shown.

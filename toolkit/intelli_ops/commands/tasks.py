@@ -28,7 +28,8 @@ class ListByDefault(TyperGroup):
 
     def parse_args(self, ctx: Invocation, args: list[str]) -> list[str]:
         named = bool(args) and (args[0] in self.commands or args[0] in ctx.help_option_names)
-        return super().parse_args(ctx, args if named else ["list", *args])
+        asked = named or ctx.resilient_parsing  # shell completion offers the subcommands
+        return super().parse_args(ctx, args if asked else ["list", *args])
 
 
 app = typer.Typer(

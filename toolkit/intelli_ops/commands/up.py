@@ -11,7 +11,7 @@ from intelli_ops.bring_up import Running
 from intelli_ops.commands.local import Project, Quiet
 from intelli_ops.say import say
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()

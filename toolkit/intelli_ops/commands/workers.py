@@ -21,7 +21,12 @@ from intelli_ops.usage import UsageError, no_such
 from intelli_ops.workers import running
 from intelli_ops.workers.running import request
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="See, scale and read the workers started here.")
+app = typer.Typer(
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    help="See, scale and read the workers started here.",
+)
 
 _NONE = "no workers of this project run here: intelli-ops start-workers"
 
@@ -58,7 +63,9 @@ def scale(
     target: Target,
     *,
     sizes: Annotated[list[str], typer.Argument(metavar="PROFILE=COUNT...", help="How many workers of each.")],
-    wait: Annotated[float, typer.Option("--wait", help="Seconds to wait until it is so.")] = 120.0,
+    wait: Annotated[
+        float, typer.Option("--wait", metavar="SECONDS", min=0, help="How long to wait until it is so.")
+    ] = 120.0,
 ) -> int:
     """Run more or fewer workers of a profile; those that go finish what they run."""
     state = running.state_of(target.directory)
@@ -96,7 +103,7 @@ def logs(
     *,
     names: Annotated[list[str] | None, typer.Argument(metavar="[WORKER]...", help="Only these [all].")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as they are written.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Of the past, per worker.")] = 20,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, metavar="N", help="Of the past, per worker.")] = 20,
 ) -> int:
     """Show what the workers wrote, each line with who wrote it."""
     folder = running.state_of(target.directory).folder("logs")

@@ -23,7 +23,7 @@ from intelli_ops.say import say
 ALGORITHMS = (
     "histogram", "sobel_edges", "otsu_threshold", "fft_spectrum", "dominant_colours", "tone_curve", "describe",
 )  # fmt: skip
-_JOB_SECONDS = 120.0
+_JOB_SECONDS = 300.0
 _CHECK_SECONDS = 60.0
 
 

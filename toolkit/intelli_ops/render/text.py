@@ -206,9 +206,14 @@ def _skipped(view: View) -> Iterator[Line]:
             yield Line((badge.text, badge.style), (f"  {_checks(results)} because of {cause}", "dim"))
             yield from _ids(results, view)
             continue
-        for reason, group in _by_reason(results):
-            yield Line((badge.text, badge.style), (f"  {_checks(group)}: {reason}", "dim"))
-            yield from _ids(group, view)
+        reasons = list(_by_reason(results))
+        folded = [] if view.verbose else [len(group) for reason, group in reasons if "--" not in reason]
+        for reason, group in reasons:
+            if len(folded) < 2 or "--" in reason:  # an option to type would bring an answer
+                yield Line((badge.text, badge.style), (f"  {_checks(group)}: {reason}", "dim"))
+                yield from _ids(group, view)
+        if len(folded) > 1:
+            yield Line((badge.text, badge.style), (f"  {sum(folded)} checks do not apply here; -v says why", "dim"))
 
 
 def _by_reason(results: Iterable[Result]) -> Iterator[tuple[str, list[Result]]]:
@@ -244,7 +249,9 @@ def _checks(results: list[Result]) -> str:
 
 def _prose(text: str, view: View, *, indent: str = "    ", style: str = "") -> Iterator[Line]:
     for row in text.splitlines():
-        for folded in textwrap.wrap(row, max(40, view.width) - len(indent), break_long_words=False) or [""]:
+        for folded in textwrap.wrap(
+            row, max(40, view.width) - len(indent), break_long_words=False, break_on_hyphens=False
+        ) or [""]:
             yield Line((indent + folded, style))
 
 

@@ -10,6 +10,7 @@ from intelli_checks.fleet import FleetError
 from intelli_checks.model import Skip, Unavailable
 from intelli_checks.target import Target
 from intelli_ops import exits
+from intelli_ops.progress import Waiting
 from intelli_ops.say import complain, say
 from intelli_ops.supervisor import leftovers
 from intelli_ops.supervisor.logs import Terminal
@@ -27,7 +28,7 @@ def show(target: Target, wishes: Wishes, state: State) -> int:
     """Print the command lines."""
 
     def lines() -> int:
-        for line in plans.lines(plans.make(target, wishes), state.root / "beat-schedule"):
+        for line in plans.lines(_plan(target, wishes), state.root / "beat-schedule"):
             say(line)
         return exits.HEALTHY
 
@@ -36,7 +37,12 @@ def show(target: Target, wishes: Wishes, state: State) -> int:
 
 def keep(target: Target, wishes: Wishes, state: State, *, quiet: bool, autoreload: bool) -> int:
     """Run the workers until they are told to stop; the exit code of the worst."""
-    return _guarded(lambda: _run(plans.make(target, wishes), state, quiet=quiet, autoreload=autoreload))
+    return _guarded(lambda: _run(_plan(target, wishes), state, quiet=quiet, autoreload=autoreload))
+
+
+def _plan(target: Target, wishes: Wishes) -> Plan:
+    with Waiting("the project"):
+        return plans.make(target, wishes)
 
 
 def _guarded(work: Callable[[], int]) -> int:
