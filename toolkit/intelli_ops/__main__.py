@@ -15,7 +15,7 @@ def main() -> NoReturn:
     if sys.argv[1:2] == ["probe"]:  # the hot command: Typer alone would take longer than its answer
         from intelli_ops import probe
 
-        probe.main(sys.argv[2:])
+        _leave(probe.answer(sys.argv[2:]), clean_up=False)
     try:
         from intelli_ops.cli import run
         from intelli_ops.sinks import guard
@@ -36,19 +36,18 @@ def _open_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - pathlib costs a probe its time
 
 
-def _leave(code: int) -> NoReturn:
+def _leave(code: int, *, clean_up: bool = True) -> NoReturn:
     """Exit now, even while a driver hangs in a daemon thread: interpreter shutdown may wait for a lock it holds."""
     import os
-    import threading
 
     try:
         sys.stdout.flush()
         sys.stderr.flush()
     except (OSError, ValueError):  # the reader is gone
         os._exit(code or 141)
-    if threading.active_count() > 1:
-        os._exit(code)
-    sys.exit(code)
+    if clean_up and "threading" in sys.modules and sys.modules["threading"].active_count() == 1:
+        sys.exit(code)
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from intelli_ops import heartbeat
 TYPE_CHECKING = False  # see heartbeat
 if TYPE_CHECKING:
     import socket
-    from typing import NoReturn, TypeAlias
+    from typing import TypeAlias
 
     from intelli_ops.heartbeat import Question
 
@@ -96,24 +96,20 @@ class Options:
             raise Wrong(f"{name}: {value} is not between 0 and {_LONGEST} seconds")
 
 
-def main(arguments: list[str]) -> NoReturn:
-    """Answer one probe and leave with its exit code, without interpreter clean-up."""
+def answer(arguments: list[str]) -> int:
+    """Answer one probe on stdout; the exit code."""
     if {"-h", "--help"} & {*arguments}:
-        _leave(USAGE, 0)
+        sys.stdout.write(USAGE)
+        return 0
     try:
         ok, reason = _ask(Options(arguments))
     except Wrong as error:
         sys.stderr.write(f"intelli-ops probe: {error}; see intelli-ops probe --help\n")
-        os._exit(2)
+        return 2
     except (OSError, ValueError) as error:
         ok, reason = False, str(error)
-    _leave(f"{'ok' if ok else 'NOT OK'}: {_printable(reason)}\n", 0 if ok else 1)
-
-
-def _leave(text: str, code: int) -> NoReturn:
-    sys.stdout.write(text)
-    sys.stdout.flush()
-    os._exit(code)
+    sys.stdout.write(f"{'ok' if ok else 'NOT OK'}: {_printable(reason)}\n")
+    return 0 if ok else 1
 
 
 def _printable(reason: str) -> str:

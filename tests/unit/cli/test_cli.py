@@ -86,4 +86,4 @@ def test_tasks_is_its_list_and_completion_offers_both():
     group = typer.main.get_group(import_module("intelli_ops.commands.tasks").app)
     assert set(group.commands) == {"list", "show"}
     with group.make_context("tasks", ["--json"]) as ctx:
-        assert ctx.protected_args == ["list"]
+        assert ctx._protected_args == ["list"]

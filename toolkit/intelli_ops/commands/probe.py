@@ -12,8 +12,8 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 @app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
 def probe(
     arguments: Annotated[list[str] | None, typer.Argument(metavar="live|ready|startup [OPTIONS]")] = None,
-) -> None:
+) -> int:
     """Answer one probe of Kubernetes, compose or a load balancer."""
     from intelli_ops import probe as fast
 
-    fast.main(arguments or [])
+    return fast.answer(arguments or [])
