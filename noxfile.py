@@ -198,5 +198,5 @@ def windows(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """The figures of docs/benchmarks.md, as tables to paste; on a quiet machine (not part of a plain `nox`)."""
     enter(session)
-    for name in session.posargs or ("probe", "check", "workers", "jobs"):
+    for name in session.posargs or ("probe", "check", "workers", "jobs", "flow"):
         run(session, "python", f"benchmarks/{name}.py")

@@ -18,15 +18,25 @@ FLOW = tomllib.loads((RELAY / "intelli-ops.toml").read_text())["flow"]
 
 
 @pytest.fixture
-def follow(relay: Any, tmp_path: Any) -> Any:
-    """Start worker and server with a fault each (or in both), and follow one order."""
-    workers = Workers(tmp_path)
+def follow(relay: Any, start: Any) -> Any:
+    """Start the system and follow one order."""
 
     def run(fault: str = "", *, web: Any = None, worker: Any = None, **flow: Any) -> dict[str, Result]:
+        url = start(fault, web=web, worker=worker)
+        return relay.check("flow.job", web=url, websocket=None, flow={**FLOW, **flow}, timeout=60.0)
+
+    return run
+
+
+@pytest.fixture
+def start(relay: Any, tmp_path: Any) -> Any:
+    """Start worker and server with a fault each, or in both; tells where the server is."""
+    workers = Workers(tmp_path)
+
+    def run(fault: str = "", *, web: Any = None, worker: Any = None) -> str:
         env = relay.env(**{"fault": fault, **(worker or {})})
         workers.start(RELAY, relay.redis.url(0), ["orders"], app="relay", env=env)
-        url = relay.serve(**{"fault": fault, **(web or {})})
-        return relay.check("flow.job", web=url, websocket=None, flow={**FLOW, **flow}, timeout=60.0)
+        return str(relay.serve(**{"fault": fault, **(web or {})}))
 
     yield run
     workers.stop()

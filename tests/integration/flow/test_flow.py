@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
-from tests.integration.channels.harness import failing, told
+from tests.integration.channels.harness import RELAY, failing, told
 
 JOB = "flow.job"
 
@@ -45,6 +50,39 @@ def test_an_artifact_that_cannot_be_written_is_told_with_the_jobs_own_words(foll
     assert list(failing(results)) == [JOB]
     assert "task: the job ended lost" in told(results[JOB])
     assert "File exists" in told(results[JOB])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+def test_a_full_disk_is_told_with_the_systems_own_words(follow, relay):
+    (relay.folder / "media").mkdir()
+    for number in range(1, 9):
+        (relay.folder / "media" / f"{number}.txt").symlink_to("/dev/full")
+    results = follow()
+    assert list(failing(results)) == [JOB]
+    assert "task: the job ended lost" in told(results[JOB])
+    assert "No space left on device" in told(results[JOB])
+
+
+def test_an_event_before_the_socket_was_open_is_lost_and_told_so(follow):
+    results = follow("no_snapshot", timeout=6)
+    assert list(failing(results)) == [JOB]
+    assert "before its WebSocket was open" in told(results[JOB])
+
+
+def test_the_command_serves_a_foreign_project_with_its_section_alone(start, relay, tmp_path):
+    web, picture = start(), tmp_path / "hops.png"
+    asked = ["check", "flow", "--stage", "deep", "--repeat", "5", "--plot", str(picture), "--format", "json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "intelli_ops", *asked, "--timeout", "60", "--web", web],
+        cwd=RELAY, env={**os.environ, **relay.env()}, capture_output=True, text=True, timeout=90, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    (job,) = (check for check in json.loads(done.stdout)["checks"] if check["id"] == JOB)
+    hops = {found["subject"]: found["facts"] for found in job["findings"]}
+    assert {"accepted", "row visible", "taken", "ended", "last event", "artifacts read"} <= hops.keys()
+    for facts in hops.values():
+        assert facts["floor_ms"] <= facts["p50_ms"] <= facts["p95_ms"] <= facts["worst_ms"]
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_worker_that_sends_into_another_layer_is_heard_by_nobody(follow, relay):

@@ -1,3 +1,5 @@
+import time
+
 from asgiref.sync import async_to_sync
 from channels.generic.websocket import JsonWebsocketConsumer
 from django.conf import settings
@@ -7,6 +9,8 @@ from .models import Order
 
 class OrderConsumer(JsonWebsocketConsumer):
     def connect(self):
+        if settings.FAULT == "no_snapshot":
+            time.sleep(2)  # the order is shipped before anybody listens
         if settings.FAULT == "crash":
             raise RuntimeError("a bug in connect")
         if self.scope["customer"] is None:
