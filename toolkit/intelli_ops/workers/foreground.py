@@ -25,10 +25,12 @@ __all__ = ["Wishes", "keep", "show"]
 
 
 def show(target: Target, wishes: Wishes, state: State) -> int:
-    """Print the command lines."""
+    """Print the command lines, and beside them why this pool."""
 
     def lines() -> int:
-        for line in plans.lines(plans.make(target, wishes), state.root / "beat-schedule"):
+        plan = plans.make(target, wishes)
+        sys.stderr.write(f"pool: {plan.pool.name} ({plan.pool.reason})\n")
+        for line in plans.lines(plan, state.root / "beat-schedule"):
             say(line)
         return exits.HEALTHY
 
