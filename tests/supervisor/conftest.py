@@ -202,6 +202,9 @@ class Shop:
             return json.loads((self.folder / ".intelli-ops" / "workers" / "workers.json").read_text())
         return {"units": []}
 
+    def log(self, name):
+        return (self.folder / ".intelli-ops" / "workers" / "logs" / f"{name}.log").read_text()
+
     def pids(self):
         return {unit["name"]: unit.get("pid") for unit in self.record["units"]}
 

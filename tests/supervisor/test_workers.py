@@ -9,6 +9,10 @@ import threading
 import psutil
 import pytest
 
+from intelli_checks.dsn import Dsn
+from intelli_checks.probes import fleet
+from intelli_checks.probes.layout import Layout
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals; Windows has its own tests")
 
 
@@ -25,6 +29,13 @@ def test_a_dry_run_prints_commands_that_a_shell_takes_apart_again(shop):
     assert "--pool=threads" in reports
     assert "--pidfile=" in beat
     assert not shop.record["units"]
+
+
+def test_a_dry_run_exports_what_only_the_command_line_told_and_no_password(shop):
+    ran = shop.run("start-workers", "--dry-run", "--settings", "shop settings", "--broker", "redis://:CANARY1@h:1/2")
+    assert "export DJANGO_SETTINGS_MODULE='shop settings'" in ran.stdout
+    assert "export CELERY_BROKER_URL='redis://:***@h:1/2'" in ran.stdout
+    assert "CANARY1" not in ran.stdout + ran.stderr
 
 
 def test_s4_a_busy_worker_finishes_its_task_before_it_stops(shop):
@@ -59,6 +70,30 @@ def test_s3_a_broker_that_is_down_is_waited_for_and_nothing_is_restarted(shop, i
     assert all(unit["starts"] == 1 for unit in shop.record["units"])
 
 
+def test_a_broker_that_goes_and_comes_back_costs_no_worker(shop, intelli_redis_server):
+    server = intelli_redis_server()
+    shop.environment["SHOP_BROKER"] = server.url()
+    shop.start("--quiet")
+    shop.wait_ready()
+    before = shop.pids()
+    server.kill()
+    shop.wait_until(lambda: "Connection to broker lost" in shop.log("mail"))
+    server.restart()
+    shop.wait_until(lambda: "consumes mail" in shop.run("workers", "status").stdout)
+    assert shop.app().send_task("shop.nap", [0.0], queue="mail").get(timeout=60) == 0.0
+    assert shop.pids() == before
+
+
+def test_a_killed_child_of_a_worker_costs_no_worker(shop):
+    shop.start("--quiet", "--queue", "mail")
+    shop.wait_ready()
+    worker = psutil.Process(shop.pids()["mail"])
+    for child in worker.children():
+        child.kill()
+    assert shop.app().send_task("shop.nap", [0.0], queue="mail").get(timeout=60) == 0.0
+    assert shop.pids()["mail"] == worker.pid
+
+
 def test_a_killed_worker_comes_back_and_the_other_never_left(shop):
     shop.start("--quiet")
     shop.wait_ready()
@@ -87,10 +122,13 @@ def test_detached_workers_restart_one_by_one_scale_and_stop(shop):
     assert set(first) == {"mail", "reports"}
     assert shop.run("workers", "status").returncode == 0
 
-    count = keep_sending(shop)
+    count, unserved = keep_sending(shop), keep_asking(shop, {"mail", "reports"})
     restarted = shop.run("restart-workers")
     assert restarted.returncode == 0, restarted.stdout
     assert count() > 20
+    rounds = unserved()
+    assert len(rounds) > 20
+    assert not any(rounds), "a queue had no consumer for a moment"
     log = (shop.folder / ".intelli-ops" / "workers" / "logs" / "supervisor.log").read_text()
     for profile in first:
         assert log.index(f"ready     {profile}-2 ") < log.index(f"stopping  {profile} ")
@@ -125,6 +163,25 @@ def keep_sending(shop):
         return sum(result.get(timeout=20) == 0.0 for result in sent)
 
     return count
+
+
+def keep_asking(shop, queues):
+    """Ask for consumers again and again; the answer is, for every round, which of `queues` had none."""
+    layout, rounds, done = Layout.of(Dsn(shop.environment["SHOP_BROKER"])), [], threading.Event()
+
+    def ask():
+        while not done.is_set():
+            rounds.append(queues - fleet.gather(layout, 5, declared=True).queues)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+
+    def unserved():
+        done.set()
+        thread.join()
+        return rounds
+
+    return unserved
 
 
 def test_s6_a_hang_up_without_a_terminal_replaces_the_workers(shop):

@@ -98,6 +98,27 @@ def test_an_environment_that_has_the_last_word_is_reported(project, local):
     assert "in force: on" in status.stdout
 
 
+def test_e9_a_variable_that_overrides_the_file_is_named_and_fails_the_switch(project, local):
+    before = local.read_bytes()
+    assert cli(project, "eager", "on").returncode == 0
+    off = cli(project, "eager", "off", EAGER="1")
+    assert (off.returncode, local.read_bytes()) == (1, before)
+    assert "environment variable EAGER of this process" in off.stdout
+    assert "something else has the last word" in off.stderr
+
+
+def test_e4_the_other_names_of_a_hard_linked_file_are_told_of(project, local, tmp_path):
+    os.link(local, tmp_path / "second.py")
+    assert "2 names (hard links)" in cli(project, "eager", "on").stdout
+    assert "hard links" not in cli(project, "eager", "off").stdout
+
+
+def test_e12_a_file_that_is_not_there_or_not_ours_is_a_usage_error(project):
+    for command in ("status", "on", "off"):
+        assert cli(project, "eager", command, "--file", "nowhere.py").returncode == 2
+    assert cli(project, "eager", "on", "--file", os.devnull).returncode == 2
+
+
 def test_production_is_refused_unless_its_module_is_typed(project):
     file = project / "shop" / "settings" / "production.py"
     before = file.read_bytes()

@@ -44,6 +44,8 @@ def status(target: Target, *, file: _File = None) -> int:
     path = _path(target, file)
     try:
         declared = "on" if is_on(path.read_bytes()) else "off"
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from error
     except Refusal as refusal:
         declared = f"cannot be told from the text ({refusal})"
     say(f"{path}: EAGER {declared}")

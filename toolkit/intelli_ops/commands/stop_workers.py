@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import time
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +13,7 @@ from intelli_ops import exits
 from intelli_ops.commands.options import targeted
 from intelli_ops.say import say
 from intelli_ops.supervisor import leftovers
-from intelli_ops.supervisor.state import Busy, State, find
+from intelli_ops.supervisor.state import Busy, State, find, wait_gone
 from intelli_ops.workers import running
 from intelli_ops.workers.running import LOCK, RECORD, request
 
@@ -40,16 +42,20 @@ def stop_workers(
     request(state, do="stop")
     if now:
         request(state, do="stop")
-    if not _gone(state, wait):
+    if not _gone(state, record["supervisor"], wait):
         say(f"still stopping after {wait:g} s; without waiting: intelli-ops stop-workers --now")
         return exits.COULD_NOT_TELL
     say("stopped")
     return exits.HEALTHY
 
 
-def _gone(state: State, timeout: float) -> bool:
-    """Wait for the end, saying what still runs whenever that changes."""
+def _gone(state: State, supervisor: Mapping[str, Any], timeout: float) -> bool:
+    """Wait for the end, of the supervisor too, saying what still runs whenever that changes.
+
+    Its record goes before it does, and its lock after: who starts the workers anew in between would be refused.
+    """
     told: set[str] = set()
+    deadline = time.monotonic() + timeout
 
     def tell(record: running.Record) -> bool:
         for unit in running.units(record):
@@ -60,7 +66,7 @@ def _gone(state: State, timeout: float) -> bool:
         return False
 
     running.await_(state, tell, timeout)
-    return not running.read(state)
+    return wait_gone(supervisor, max(1.0, deadline - time.monotonic()))
 
 
 def _sweep(state: State) -> int:

@@ -108,6 +108,9 @@ def logs(
     """Show what the workers wrote, each line with who wrote it."""
     folder = running.state_of(target.directory).folder("logs")
     known = sorted(file.stem for file in folder.glob("*.log"))
+    if not known:
+        say(_NONE)
+        return exits.FAILED
     for name in names or ():
         if name not in known:
             raise no_such("worker", name, known)

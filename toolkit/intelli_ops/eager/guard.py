@@ -9,7 +9,7 @@ from intelli_ops.eager.replace import Unsuitable
 
 _PRODUCTION_NAMES = frozenset({"prod", "production", "live", "staging"})
 _PRODUCTION_CONTENT = (
-    (re.compile(r"^DEBUG\s*=\s*False\b", re.MULTILINE), "it sets DEBUG = False"),
+    (re.compile(r"^DEBUG\s*(:[^=\n]*)?=\s*False\b", re.MULTILINE), "it sets DEBUG = False"),
     (re.compile(r"^SECURE_HSTS_SECONDS\s*=", re.MULTILINE), "it sets SECURE_HSTS_SECONDS"),
     (re.compile(r"^SECURE_SSL_REDIRECT\s*=\s*True\b", re.MULTILINE), "it sets SECURE_SSL_REDIRECT"),
 )

@@ -25,10 +25,12 @@ __all__ = ["Wishes", "keep", "show"]
 
 
 def show(target: Target, wishes: Wishes, state: State) -> int:
-    """Print the command lines."""
+    """Print the command lines, and beside them why this pool."""
 
     def lines() -> int:
-        for line in plans.lines(_plan(target, wishes), state.root / "beat-schedule"):
+        plan = _plan(target, wishes)
+        complain(f"pool: {plan.pool.name} ({plan.pool.reason})")
+        for line in plans.lines(plan, state.root / "beat-schedule"):
             say(line)
         return exits.HEALTHY
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from intelli_checks.dsn import Dsn
 from intelli_checks.fleet import Fleet, FleetError, Pool, WorkerProfile, choose_pool, of_project
 from intelli_checks.probes import survey as surveys
 from intelli_checks.probes.layout import Layout
@@ -26,6 +27,7 @@ from intelli_ops.system import celery_command
 _DEAF = frozenset({"solo", "gevent", "eventlet"})
 """Pools that answer nothing while a task computes: silence says nothing about them."""
 _STOP_SECONDS = 30.0
+_GIVEN = ("DJANGO_SETTINGS_MODULE", "CELERY_BROKER_URL")
 _SURVEY_SECONDS = 30.0
 EAGER = "EAGER mode is on: tasks run inside the web process and workers would wait for ever"
 
@@ -73,6 +75,14 @@ class Plan:
             *celery_command(self.python), "-A", self.fleet.app, "beat", "-l", self.wishes.loglevel,
             "-s", str(schedule), "--pidfile=",
         )  # fmt: skip
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What the workers find in their environment and this shell does not have; a URL without its password."""
+        given = {
+            name: value for name in _GIVEN if (value := self.environment.get(name, "")) != os.environ.get(name, "")
+        }
+        return {name: str(Dsn(value)) if "://" in value else value for name, value in given.items()}
 
     def service(self, profile: WorkerProfile, instance: str) -> Service:
         """One worker as the supervisor runs it."""
@@ -135,6 +145,9 @@ def make(target: Target, wishes: Wishes, platform: str = sys.platform) -> Plan:
         survey = Survey(place.name, settings_module=target.settings, celery_app=target.app)
         return _plan(target, survey, facts, wishes, platform)
     survey = facts.result()
+    if error := survey.error("settings", "app"):
+        where = f"{error['file']}:{error['line']}: " if error.get("file") else ""
+        raise CannotPlan(f"the project does not import: {where}{error['message']}")
     if survey.celery_app is None and not target.app:
         raise CannotPlan("no Celery app found in this project: name it with --app MODULE[:ATTRIBUTE]")
     if survey.eager:
@@ -211,6 +224,9 @@ def lines(plan: Plan, schedule: Path, platform: str = sys.platform) -> Iterator[
     """The plan as commands to copy and paste, for the shell of `platform`."""
     quote = powershell if platform == "win32" else shlex.join
     yield f"{'Set-Location' if platform == 'win32' else 'cd'} {quote_one(str(plan.directory), platform)}"
+    for name, value in plan.settings.items():
+        word = quote_one(value, platform)
+        yield f"$env:{name} = {word}" if platform == "win32" else f"export {name}={word}"
     for profile in plan.fleet.profiles:
         yield quote(plan.command(profile, profile.name))
     if plan.wishes.beat:
