@@ -1,6 +1,7 @@
 """T26 and T30: no shell, no unchecked code, and no version that nobody chose."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,14 @@ def test_t26_the_linter_says_so_too():
     argv = [sys.executable, "-m", "ruff", "check", "--select", "S602,S604,S605,S301,S307", *FOLDERS]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_t26_every_exception_from_the_rules_has_its_reason(path):
+    for line in path.read_text(encoding="utf-8").splitlines():
+        _, said, after = line.partition("# noqa:")
+        if said and " S" in after:
+            assert re.match(r"[A-Z0-9, ]+\W+\w+", after.strip()), f"{path}: {line.strip()}"
 
 
 def test_t30_every_dependency_is_pinned_to_one_version():

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from typing import IO, Any
 
 from intelli_checks.probes.inside import values
@@ -108,7 +108,8 @@ def _listen(process: subprocess.Popen[bytes], program: bytes, marker: str, deadl
     Reading happens on daemon threads: a grandchild that inherited the pipe keeps it open after the interpreter is gone,
     and nothing may wait for that.
     """
-    chunks: SimpleQueue[tuple[str, bytes]] = SimpleQueue()
+    # With an end: a project that prints without pause must wait for us and not fill our memory.
+    chunks: Queue[tuple[str, bytes]] = Queue(maxsize=64)
     threading.Thread(target=_write, args=(process.stdin, program), daemon=True).start()
     for name, stream in (("out", process.stdout), ("err", process.stderr)):
         threading.Thread(target=_read, args=(name, stream, chunks), daemon=True).start()
@@ -122,7 +123,8 @@ def _listen(process: subprocess.Popen[bytes], program: bytes, marker: str, deadl
             open_streams.discard(name)
         elif name == "out":
             out += chunk
-            _take_lines(answer, out, marker)
+            if b"\n" in chunk:
+                _take_lines(answer, out, marker)
         else:
             err = (err + chunk)[-MAX_STDERR:]
     answer.stderr = err.decode("utf-8", "replace")
@@ -134,8 +136,18 @@ def _take_lines(answer: Answer, out: bytearray, marker: str) -> None:
     out[:] = rest
     for line in lines:
         _, found, record = line.decode("utf-8", "replace").partition(marker)
-        if found:
+        if not found:
+            continue
+        try:
             answer.take(json.loads(record))
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            answer.errors.append(_garbled(answer))
+
+
+def _garbled(answer: Answer) -> dict[str, Any]:
+    step = answer.stages[-1] if answer.stages else "interpreter"
+    message = "the project wrote to standard output in the middle of an answer, which is lost"
+    return {"step": step, "type": "Garbled", "message": message, "file": None, "line": None, "module": None}
 
 
 def _write(stream: IO[bytes], program: bytes) -> None:
@@ -146,7 +158,7 @@ def _write(stream: IO[bytes], program: bytes) -> None:
         return
 
 
-def _read(name: str, stream: IO[bytes], chunks: SimpleQueue[tuple[str, bytes]]) -> None:
+def _read(name: str, stream: IO[bytes], chunks: Queue[tuple[str, bytes]]) -> None:
     with stream:
         while chunk := os.read(stream.fileno(), 65536):
             chunks.put((name, chunk))
