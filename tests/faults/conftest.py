@@ -37,6 +37,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if config.getoption("faults_compare"):
         table.remember(REMEMBERED, config.stash[ANSWERS])
     page = config.getoption("faults_page")
+    if page and config.getoption("faults_compare"):
+        page.write_text(table.compared(page.read_text("utf-8"), config.stash[ANSWERS]), encoding="utf-8")
     if page and {row.case.id for row in rows} == {case.id for case in (*ALL, *HEALTHY)}:
         page.write_text(table.render(rows, config.stash[ANSWERS], UNDETECTED), encoding="utf-8")
 

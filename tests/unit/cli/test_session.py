@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ from intelli_checks import Check, Finding, Stage, fail, info
 from intelli_checks.context import Context
 from intelli_checks.mutes import Mute
 from intelli_checks.target import Target
-from intelli_ops import session
+from intelli_ops import session, watchdog
 from intelli_ops.mute_memory import MuteMemory
 from intelli_ops.render import Format
 from intelli_ops.session import Session, Wishes
@@ -71,3 +73,12 @@ def test_a_muted_problem_is_healthy_enough_to_stop_waiting(tmp_path: Path, capsy
     muted = of(tmp_path, changing(False), wishes=Wishes(fmt=Format.NAGIOS), muted=[Mute("lab.moody")])
     assert muted.once(time.monotonic(), patience=30) == 0
     assert "(1 muted)" in capsys.readouterr().out
+
+
+def test_the_time_an_interpreter_takes_to_start_counts(monkeypatch: pytest.MonkeyPatch):
+    code = "import time; first = time.monotonic(); from intelli_ops.watchdog import started; print(first - started())"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert 0 <= float(told.stdout) < 5
+    assert sys.platform != "linux" or float(told.stdout) > 0
+    monkeypatch.setattr(watchdog, "_STARTING", 0.0)  # a process that has lived on, like this one
+    assert watchdog.started() == pytest.approx(time.monotonic(), abs=1.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +14,7 @@ from intelli_checks.target import Target
 from intelli_ops.commands.options import targeted
 from intelli_ops.commands.selection import complete_checks, mutes_for, recorded, selected, something_to_look_at
 from intelli_ops.render import Format
-from intelli_ops.watchdog import Watchdog
+from intelli_ops.watchdog import Watchdog, started
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -174,7 +173,7 @@ def check(
 
     if not (names or recording):
         something_to_look_at(target)
-    began = time.monotonic()
+    began = started()
     target = repeated(with_running(target), repeat)
     verbose = verbose or any(name.partition(".")[0] == "flow" for name in names or ())  # its facts are the answer
     with Watchdog(began + target.timeout):  # a plugin may hang while it is imported
