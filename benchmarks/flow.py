@@ -34,7 +34,7 @@ def main() -> None:
     (job,) = (check for check in report["checks"] if check["id"] == "flow.job")
     if job["outcome"] != "passed":
         sys.exit(json.dumps(job, indent=1))
-    hops = [(found["subject"], found["facts"]) for found in job["findings"]]
+    hops = sorted(((found["subject"], found["facts"]) for found in job["findings"]), key=lambda hop: hop[1]["p50_ms"])
     rows = [
         (name, *(f"{facts[column]} ms" for column in ("floor_ms", "p50_ms", "p95_ms", "worst_ms")))
         for name, facts in hops

@@ -50,7 +50,7 @@ def path(ctx: Context) -> Iterator[Finding]:
     """
     given, survey = ctx.target.websocket, declared(ctx)
     if not given:
-        raise Skip("no path was named (--websocket): the first declared route is tried")
+        raise Skip("no path was named (--websocket): the declared routes are tried")
     if survey is None or not survey.websocket_routes:
         raise Skip("the project declares no WebSocket routes to compare with")
     if find(urlsplit(given).path, survey.websocket_routes) is None:
@@ -92,7 +92,9 @@ def handshake(ctx: Context) -> Iterator[Finding]:
         where = own.headers.get("location", "?")
         yield fail(f"redirected to {where}", hint="use that URL; wss:// where pages are https://", subject=subject)
     elif own.status in {401, 407, 429}:
-        yield info(f"refused with {own.status}: credentials are wanted ([flow] headers in intelli-ops.toml)")
+        yield info(
+            f"refused with {own.status}: credentials are wanted (--web http://USER:PASSWORD@HOST, or [flow] headers)"
+        )
     else:
         message, hint = plain_http(own)
         yield fail(message, hint=hint, subject=subject, status=own.status, server=own.server)
@@ -159,7 +161,7 @@ def _made_up(found: Handshakes, answer: str, subject: str) -> Finding:
     """A consumer that asks for a row which does not exist: that proves nothing about rows that do."""
     return warn(
         f"{answer}: {_who(found)} raised an exception under a made-up id; perhaps because nothing exists under it",
-        hint=f"name a path that exists: --websocket {found.route.name}; a missing row is better refused with close()",
+        hint=f"--websocket PATH with a row that exists, for {found.route.pattern}; refuse a missing one with close()",
         subject=subject,
     )
 

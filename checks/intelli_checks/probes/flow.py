@@ -111,8 +111,12 @@ def gather(ctx: Context, timeout: float) -> Flow:
     deadline = time.monotonic() + timeout - min(AFTERWARDS, timeout / 3)
     runs: list[Run] = []
     while len(runs) < max(1, plan.repeat) and time.monotonic() + 0.5 < deadline:
-        runs.append(_Follower(ctx, plan, min(deadline, time.monotonic() + plan.timeout)).run())
-        if runs[-1].state not in plan.succeeded:
+        ends = time.monotonic() + plan.timeout
+        run = _Follower(ctx, plan, min(deadline, ends)).run()
+        if runs and ends > deadline and run.state not in {*plan.succeeded, *plan.failed}:
+            break  # our own time was up, not the job's
+        runs.append(run)
+        if run.state not in plan.succeeded:
             break
     return Flow(plan, tuple(runs))
 

@@ -21,9 +21,11 @@ FLOW = tomllib.loads((RELAY / "intelli-ops.toml").read_text())["flow"]
 def follow(relay: Any, start: Any) -> Any:
     """Start the system and follow one order."""
 
-    def run(fault: str = "", *, web: Any = None, worker: Any = None, **flow: Any) -> dict[str, Result]:
+    def run(
+        fault: str = "", *, web: Any = None, worker: Any = None, limit: float = 60.0, **flow: Any
+    ) -> dict[str, Result]:
         url = start(fault, web=web, worker=worker)
-        return relay.check("flow.job", web=url, websocket=None, flow={**FLOW, **flow}, timeout=60.0)
+        return relay.check("flow.job", web=url, websocket=None, flow={**FLOW, **flow}, timeout=limit)
 
     return run
 

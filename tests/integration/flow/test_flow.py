@@ -52,6 +52,12 @@ def test_an_artifact_that_cannot_be_written_is_told_with_the_jobs_own_words(foll
     assert "File exists" in told(results[JOB])
 
 
+def test_repetition_ends_with_the_time_and_blames_no_job_for_it(follow):
+    results = follow(repeat=500, timeout=8, limit=25.0)
+    assert failing(results) == {}
+    assert "worst" in told(results[JOB])
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
 def test_a_full_disk_is_told_with_the_systems_own_words(follow, relay):
     (relay.folder / "media").mkdir()

@@ -292,6 +292,27 @@ SPEAKS: list[tuple[Callable[..., Any], Survey, str, str]] = [
     (channels_settings.routes, routed(problem="the consumer class itself"), "ERROR", "the consumer class itself"),
     (channels_settings.handlers, routed(extra=use("event", type="job.evnt")), "ERROR", "did you mean 'job_event'?"),
     (channels_settings.group_names, routed(extra=groups("job_*")), "ERROR", "group job-*, which no consumer joins"),
+    (
+        channels_settings.asgi,
+        project(django={"ASGI_APPLICATION": "shop.asgi.app", "INSTALLED_APPS": ["channels"]}),
+        "INFO",
+        "no consumer of WebSockets in the code",
+    ),
+    (
+        channels_settings.asgi,
+        project(
+            django={"ASGI_APPLICATION": "shop.asgi.app", "INSTALLED_APPS": ["channels"]},
+            extra=use("consumer", name="Orders"),
+        ),
+        "WARNING",
+        "no route leads to Orders",
+    ),
+    (
+        channels_settings.user,
+        routed(uses_user=True, authenticated=False, middleware=["OriginValidator"]),
+        "ERROR",
+        "puts",
+    ),
     (channels_settings.origin, routed(origin_checked=False), "WARNING", "nobody checks the Origin"),
     (channels_settings.user, routed(uses_user=True, authenticated=False, middleware=[]), "ERROR", 'scope["user"]'),
 ]
