@@ -35,7 +35,7 @@ def cli(project, *arguments, **env):
         env=os.environ | env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
