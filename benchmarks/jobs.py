@@ -27,7 +27,8 @@ from intelli_ops.jobs.follow import ENDED, Follower
 JOB_SECONDS = 220.0
 ERRORS = re.compile(r"level='(?:error|critical)'|Traceback \(most recent call last\)|\[(?:ERROR|CRITICAL)")
 BARE = """
-import json, os, sys
+import json, sys
+import psutil
 from pathlib import Path
 import numpy as np
 from PIL import Image
@@ -35,11 +36,15 @@ from apps.jobs import imaging
 from apps.jobs.ai.local import describe_locally
 from apps.jobs.algorithms import ALGORITHMS
 
+def spent():  # with the process that decodes
+    me = psutil.Process()
+    return sum(sum(process.cpu_times()[:4]) for process in [me, *me.children(recursive=True)])
+
 folder, names = Path(sys.argv[1]), sys.argv[3:]
 work = 0.0
 for number in range(-1, int(sys.argv[2])):  # the first round pays for imports and font caches
     for source in sorted(folder.glob("*.png")):
-        began = sum(os.times()[:4])  # with the child that decodes
+        began = spent()
         target = folder / "normal" / source.name
         target.parent.mkdir(exist_ok=True)
         imaging.normalise(source, target, imaging.ImageLimits())
@@ -50,7 +55,7 @@ for number in range(-1, int(sys.argv[2])):  # the first round pays for imports a
                 with Image.open(target) as picture:
                     ALGORITHMS[name].run(np.asarray(picture.convert("RGB")))
         if number >= 0:
-            work += sum(os.times()[:4]) - began
+            work += spent() - began
 print(json.dumps(work / int(sys.argv[2])))
 """
 

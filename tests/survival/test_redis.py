@@ -79,12 +79,11 @@ def test_j10_a_broken_network_to_redis(stack, image, fault):
         worker = stack.worker()
         mend = fault(link)
         post_quickly(stack, image)
-        if fault is not black_hole:  # kombu replaces a silent connection without a word
-            worker.child.wait_until(lambda: "onnection to broker lost" in worker.child.output(), 40, "noticed")
+        # Nothing to wait for in the log: kombu, and redis-py with its own retries, may reconnect without a word.
         stack.hold(FAULT_SECONDS)
         post_quickly(stack, image, count=1)
         mend()
-        stack.all_succeeded(60)
+        stack.all_succeeded(90)
         assert worker.child.returncode is None
         stack.assert_invariants()
 
