@@ -63,9 +63,11 @@ def _start(place: Place) -> str:
     host, ping = place.dsn.host, f"{place.cli} ping"
     if host not in LOOPBACK:
         return f"start the server on {host}; then: {ping}"
+    here = f"redis-server --port {place.dsn.port} --daemonize yes && {ping}"
     if place.in_container:
-        aside = f"in a container {host} is the container itself: is Redis another service?"
-        return f"redis-server --daemonize yes && {ping}   # {aside}"
+        return f"{here}   # in a container {host} is the container itself: is Redis another service?"
+    if place.dsn.port != 6379:
+        return here  # a service of the system listens on its own port
     start = "brew services start redis" if sys.platform == "darwin" else "sudo systemctl start redis-server"
     return f"{start} && {ping}"
 

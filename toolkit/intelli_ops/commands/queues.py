@@ -54,6 +54,7 @@ def queues(
     """
     while True:
         with asking(target, "the broker and the workers") as ctx:
+            _ = ctx.redis_broker  # says why it does not answer, and what to type
             rows, notes = table(ctx), list(remarks(ctx))
         rows = _only(rows, names or [])
         if as_json:

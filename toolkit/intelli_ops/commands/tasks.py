@@ -66,6 +66,7 @@ def list_(
 ) -> int:
     """List the project's tasks: queue, who consumes it, who has registered the task, and its limits."""
     with asking(target, "the project and the workers") as ctx:
+        _ = ctx.redis_broker
         rows = [row for row in table(ctx) if not words or any(word in row.name for word in words)]
     if as_json:
         say_json([asdict(row) for row in rows])
@@ -89,6 +90,7 @@ def show(
     Exits 0 when there is a trace of it, 1 when there is none, 3 when not everything could be looked at.
     """
     with asking(target, "the broker, the workers and the results") as ctx:
+        _ = ctx.redis_broker
         found = traces.gather(ctx, id_, ctx.budget(6.0))
         told = whereabouts.tell(found, ctx)
     if as_json:
