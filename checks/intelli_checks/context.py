@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from intelli_checks.probes.redis_facts import RedisFacts
     from intelli_checks.probes.results import ResultSample, ResultStore
     from intelli_checks.probes.survey import Audit, Survey
+    from intelli_checks.probes.versions import Versions
     from intelli_checks.probes.watch import Watch
     from intelli_checks.probes.websocket import Attempt
     from intelli_checks.probes.websocket_events import Emission
@@ -232,6 +233,13 @@ class Context:
         from intelli_checks.earlier import Roll
 
         return self.remembered or Roll()
+
+    @fact
+    def versions(self) -> Versions:
+        """Which versions each worker runs."""
+        from intelli_checks.probes import versions
+
+        return versions.gather(self.layout, self.fleet, self.earlier, self.budget(4.0))
 
     @fact
     def keyspace(self) -> Keyspace:

@@ -25,6 +25,8 @@ class Seen:
     """When its main processes began, the latest last."""
     totals: Mapping[str, int] = field(default_factory=dict)
     """Tasks by name since then."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """What it runs, where it has told; that does not change before its next start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +37,16 @@ class Roll:
     """Redis's clock; 0 when nobody has looked yet."""
     workers: Mapping[str, Seen] = field(default_factory=dict)
 
-    def after(self, fleet: WorkerFleet) -> Roll:
-        """What to remember after a look at `fleet`."""
+    def after(self, fleet: WorkerFleet, versions: Mapping[str, Mapping[str, str]] | None = None) -> Roll:
+        """What to remember after a look at `fleet`, and at what versions it runs."""
         if not fleet.taken:
             return self
         kept = {name: seen for name, seen in self.workers.items() if fleet.taken - seen.last < FORGOTTEN}
         for node in fleet.nodes:
-            before = kept.get(node.name, Seen(fleet.taken)).starts
-            starts = before if node.uptime is None else _with(before, fleet.taken - node.uptime)
-            kept[node.name] = Seen(fleet.taken, starts, dict(node.total))
+            before = kept.get(node.name, Seen(fleet.taken))
+            starts = before.starts if node.uptime is None else _with(before.starts, fleet.taken - node.uptime)
+            told = (versions or {}).get(node.name) or (before.versions if starts == before.starts else {})
+            kept[node.name] = Seen(fleet.taken, starts, dict(node.total), dict(told))
         return Roll(fleet.taken, kept)
 
     def as_dict(self) -> dict[str, Any]:
@@ -55,7 +58,9 @@ class Roll:
         """From `as_dict`; what was edited by hand or comes from another version counts as nothing."""
         try:
             workers = {
-                str(name): Seen(float(one["last"]), tuple(map(float, one["starts"])), dict(one["totals"]))
+                str(name): Seen(
+                    float(one["last"]), tuple(map(float, one["starts"])), dict(one["totals"]), dict(one["versions"])
+                )
                 for name, one in told["workers"].items()
             }
             return cls(float(told["taken"]), workers)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from intelli_checks import mutes
 from intelli_checks.context import Context
@@ -100,10 +101,10 @@ class Session:
 
     def _remember(self, ctx: Context) -> None:
         """Keep who works, where somebody looked just now; a recording is not a look."""
-        fleet = ctx.gathered.get("fleet")
-        if self.recorded or fleet is None or not fleet.done() or fleet.exception():
-            return
-        self.rolls.write(self.target, (ctx.remembered or Roll()).after(fleet.result()).as_dict())
+        fleet = _known(ctx, "fleet")
+        if fleet is not None and not self.recorded:
+            roll = (ctx.remembered or Roll()).after(fleet, _known(ctx, "versions"))
+            self.rolls.write(self.target, roll.as_dict())
 
     def _deadline(self, ends: float = 0.0) -> float:
         """The round's end: its own timeout, and no later than `ends`, but never less than a second away."""
@@ -152,6 +153,12 @@ class Session:
         else:
             sys.stdout.write(text)
             sys.stdout.flush()
+
+
+def _known(ctx: Context, name: str) -> Any:
+    """A fact, if it was gathered in this round."""
+    told = ctx.gathered.get(name)
+    return told.result() if told is not None and told.done() and not told.exception() else None
 
 
 def _record(ctx: Context, path: Path) -> None:

@@ -40,18 +40,19 @@ def versions(ctx: Context) -> Iterator[Finding]:
 
     Fix: one image or one lock file for web and workers; restart the workers after each deploy.
     """
-    told = [node for node in ctx.fleet.nodes if node.versions]
-    ours = _ours(ctx.project) if ctx.project else dict(told[0].versions) if told else {}
-    whose = "the project has" if ctx.project else f"{safe(told[0].name)} has" if told else ""
-    for node in told:
-        pairs = [(name, _version(name, node.versions), _version(name, ours)) for name in PACKAGES]
+    told = {name: versions for name, versions in ctx.versions.items() if versions}
+    first = next(iter(told), "")
+    ours = _ours(ctx.project) if ctx.project else dict(told.get(first, {}))
+    whose = "the project has" if ctx.project else f"{safe(first)} has"
+    for node, theirs_all in told.items():
+        pairs = [(name, _version(name, theirs_all), _version(name, ours)) for name in PACKAGES]
         differs = {PACKAGES[name]: (theirs, mine) for name, theirs, mine in pairs if theirs and mine and theirs != mine}
         if differs:
             yield warn(
-                f"{safe(node.name)} runs {listed(f'{name} {theirs}' for name, (theirs, _) in differs.items())}; "
+                f"{safe(node)} runs {listed(f'{name} {theirs}' for name, (theirs, _) in differs.items())}; "
                 f"{whose} {listed(mine for _, mine in differs.values())}",
-                hint=f"install both from one lock file or image, then restart {safe(node.name)}",
-                subject=safe(node.name),
+                hint=f"install both from one lock file or image, then restart {safe(node)}",
+                subject=safe(node),
                 versions={name: list(pair) for name, pair in differs.items()},
             )
 

@@ -72,8 +72,6 @@ class Node:
     reserved: tuple[Request, ...] = ()
     scheduled: tuple[Request, ...] = ()
     conf: Mapping[str, Any] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
-    """celery, kombu, billiard, py (Python) and the transport's driver, e.g. redis."""
 
     @property
     def young(self) -> bool:
@@ -126,7 +124,6 @@ def parse_node(name: str, said: Mapping[str, Any]) -> Node:
         reserved=_requests(said.get("reserved")),
         scheduled=_requests(said.get("scheduled")),
         conf=_settings(_mapping(said.get("conf"))),
-        versions=_versions(str(_mapping(said.get("report")).get("ok", ""))),
     )
 
 
@@ -168,12 +165,6 @@ def _settings(conf: Mapping[str, Any]) -> dict[str, Any]:
             if lower == name or lower.endswith(f"_{name}"):
                 kept[name] = value
     return kept
-
-
-def _versions(report: str) -> dict[str, str]:
-    """The versions in a `report`, which also carries the worker's settings: those are not kept."""
-    software = report.partition("platform ->")[0].partition("software ->")[2]
-    return {name.removeprefix("py-"): number for name, number in re.findall(r"([\w-]+):([\w.+]+)", software[:500])}
 
 
 def _pool(implementation: str) -> str:

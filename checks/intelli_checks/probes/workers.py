@@ -26,7 +26,6 @@ COMMANDS: Mapping[str, Mapping[str, Any]] = {
 PROFILE: Mapping[str, Mapping[str, Any]] = {
     "registered": {"taskinfoitems": list(TASK_ATTRIBUTES)},
     "conf": {},
-    "report": {},
 }
 """What stays as long as the worker lives; asked once, as these are the long answers."""
 CONTENT_TYPES = {
@@ -156,9 +155,7 @@ def carried(fleet: WorkerFleet, known: WorkerFleet) -> WorkerFleet:
 def _joined(nodes: tuple[Node, ...], profiles: tuple[Node, ...]) -> tuple[Node, ...]:
     by_name = {profile.name: profile for profile in profiles}
     return tuple(
-        replace(node, registered=profile.registered, conf=profile.conf, versions=profile.versions)
-        if (profile := by_name.get(node.name))
-        else node
+        replace(node, registered=profile.registered, conf=profile.conf) if (profile := by_name.get(node.name)) else node
         for node in nodes
     )
 

@@ -11,11 +11,13 @@ from tests.unit.celery.states import NOW, ask, context, node, running
 from intelli_checks.dsn import Dsn
 from intelli_checks.earlier import Roll, Seen
 from intelli_checks.model import Skip
+from intelli_checks.probes import versions as probe
 from intelli_checks.probes.beat import BeatFacts
 from intelli_checks.probes.control import Control, Count
-from intelli_checks.probes.nodes import parse_node
+from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.processes import Process
 from intelli_checks.probes.survey import QueueDecl, Survey, TaskDecl
+from intelli_checks.probes.versions import versions
 from intelli_checks.probes.workers import WorkerFleet
 from intelli_checks.target import Target
 from intelli_ops.state import StateFile
@@ -32,23 +34,29 @@ VERSIONS = {"celery": "5.4.0", "kombu": "5.7.0", "py": "3.11.7"}
 
 
 def test_of_a_report_only_the_versions_are_kept():
-    told = parse_node("w@h", {"report": {"ok": REPORT}}).versions
-    assert told == {**VERSIONS, "billiard": "4.2.1", "amqp": "5.3.1"}
-    assert parse_node("w@h", {"report": {"ok": ["odd"]}}).versions == {}
+    assert versions({"ok": REPORT}) == {**VERSIONS, "billiard": "4.2.1", "amqp": "5.3.1"}
+    assert versions({"ok": ["odd"]}) == versions(None) == {}
 
 
 def test_a_worker_of_other_versions_than_the_project():
     survey = Survey("here", python="3.12.1", versions={"celery": "5.7.0", "kombu": "5.7.0"})
-    (found,) = ask("celery.versions", context(node(versions=VERSIONS), survey=survey))
+    (found,) = ask("celery.versions", context(node(), survey=survey, versions={"w@h": VERSIONS}))
     assert found == "WARNING: w@h runs celery 5.4.0, Python 3.11; the project has 5.7.0, 3.12"
     same = Survey("here", python="3.11.2", versions={"celery": "5.4.0", "kombu": "5.7.0"})
-    assert ask("celery.versions", context(node(versions=VERSIONS), survey=same)) == []
+    assert ask("celery.versions", context(node(), survey=same, versions={"w@h": VERSIONS})) == []
 
 
 def test_without_a_project_workers_are_compared_with_each_other():
-    (found,) = ask("celery.versions", context(node(versions=VERSIONS), node(versions={**VERSIONS, "celery": "5.6.0"})))
-    assert "runs celery 5.6.0; w@h has 5.4.0" in found
-    assert ask("celery.versions", context(node(versions=VERSIONS), node())) == []
+    two = {"w@h": VERSIONS, "v@h": {**VERSIONS, "celery": "5.6.0"}, "u@h": {}}
+    assert ask("celery.versions", context(versions=two)) == ["WARNING: v@h runs celery 5.6.0; w@h has 5.4.0"]
+
+
+def test_a_worker_tells_its_versions_once_in_its_life():
+    fleet = WorkerFleet(1, (node(),), taken=NOW)
+    roll = Roll().after(fleet, {"w@h": VERSIONS})
+    assert probe.gather(Layout(Dsn("redis://127.0.0.1:1")), fleet, roll, 0.1) == {"w@h": VERSIONS}  # nobody was asked
+    again = WorkerFleet(1, (node(uptime=5.0),), taken=NOW + 60)
+    assert roll.after(again).workers["w@h"].versions == {}
 
 
 def test_settings_that_differ_between_worker_and_project():
