@@ -12,13 +12,13 @@ from intelli_checks.model import Skip, Unavailable
 from intelli_checks.target import Target
 
 if TYPE_CHECKING:
-    from intelli_checks.earlier import Roll
     from intelli_checks.probes.absence import Absence
     from intelli_checks.probes.beat import BeatFacts
     from intelli_checks.probes.canary import Canary
     from intelli_checks.probes.channels import Exchange
     from intelli_checks.probes.channels_state import LayerState
     from intelli_checks.probes.control import Control
+    from intelli_checks.probes.earlier import Roll
     from intelli_checks.probes.flow import Flow
     from intelli_checks.probes.flower import Flower
     from intelli_checks.probes.host_facts import HostFacts
@@ -230,7 +230,7 @@ class Context:
     @fact
     def earlier(self) -> Roll:
         """The workers at the last look; an empty roll at the first."""
-        from intelli_checks.earlier import Roll
+        from intelli_checks.probes.earlier import Roll
 
         return self.remembered or Roll()
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from intelli_checks import mutes
 from intelli_checks.context import Context
-from intelli_checks.earlier import Roll
 from intelli_checks.model import Check, Report, Severity
+from intelli_checks.probes.earlier import Roll
 from intelli_checks.report import outcome_name
 from intelli_checks.runner import Interrupted, diagnose
 from intelli_checks.target import Target

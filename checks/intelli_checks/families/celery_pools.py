@@ -221,7 +221,7 @@ def _memory(node: Node, children: list[Process]) -> Iterator[Finding]:
         )
     else:
         yield info(
-            f"the largest of {len(children)} pool process{'' if len(children) == 1 else 'es'} takes {_mib(largest)}",
+            f"the largest pool process takes {_mib(largest)}",
             subject=node.name,
         )
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from intelli_checks.earlier import Roll
 from intelli_checks.probes import pidbox
 from intelli_checks.probes.broker import opened
+from intelli_checks.probes.earlier import Roll
 from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.workers import WorkerFleet
 

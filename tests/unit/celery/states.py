@@ -8,8 +8,8 @@ from typing import Any
 
 from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
-from intelli_checks.earlier import Roll
 from intelli_checks.probes.clients import Client
+from intelli_checks.probes.earlier import Roll
 from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.nodes import Node, Request
 from intelli_checks.probes.queues import QueueDepths

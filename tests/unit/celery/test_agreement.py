@@ -9,11 +9,11 @@ import pytest
 from tests.unit.celery.states import NOW, ask, context, node, running
 
 from intelli_checks.dsn import Dsn
-from intelli_checks.earlier import Roll, Seen
 from intelli_checks.model import Skip
 from intelli_checks.probes import versions as probe
 from intelli_checks.probes.beat import BeatFacts
 from intelli_checks.probes.control import Control, Count
+from intelli_checks.probes.earlier import Roll, Seen
 from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.processes import Process
 from intelli_checks.probes.survey import QueueDecl, Survey, TaskDecl
