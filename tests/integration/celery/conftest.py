@@ -62,7 +62,8 @@ def nan():
 """
 FAMILIES = "intelli_checks.families."
 RUNTIME = {
-    f"celery_{name}" for name in ("workers", "pools", "queues", "delivery", "tasks", "canary", "results", "beat")
+    f"celery_{name}"
+    for name in ("workers", "pools", "queues", "delivery", "tasks", "skew", "earlier", "canary", "results", "beat")
 }
 """The families that ask workers and queues; what the project declares is judged by others."""
 TASKS = ("shop.nap", "shop.early_nap", "shop.noop", "shop.die")
