@@ -115,7 +115,7 @@ def capacity(ctx: Context) -> Iterator[Finding]:
 
 @check("channels.backlog", needs=["redis.channels"], after=["channels.capacity"])
 def backlog(ctx: Context) -> Iterator[Finding]:
-    """Web processes read what is sent to their sockets, and workers of Channels their channels.
+    """Web processes and workers of Channels read what is sent to them.
 
     Each process has one queue in Redis; a healthy one is empty. At `capacity` every further event for any of its
     sockets is dropped without an error. Cause: a web process that is frozen, blocked by synchronous code in a consumer,
