@@ -23,7 +23,7 @@ from intelli_checks.probes import fleet
 from intelli_checks.probes.layout import Layout
 
 QUEUES = ("ingestion_io", "charts_cpu", "ai")
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,19 @@ class Fleet:
     def ours(self) -> tuple[float, float]:
         """Seconds until all consume, and until all are gone."""
         start = [*tool(), "start-workers", "--detach", "--project", str(self.backend)]
-        return self._timed(start, [*tool(), "stop-workers", "--project", str(self.backend)])
+        return self._cleanly(start, [*tool(), "stop-workers", "--project", str(self.backend)])
 
     def theirs(self) -> tuple[float, float]:
         """The same with `celery multi start` and `stopwait`."""
         stop = [*celery(), "-A", "config", "multi", "stopwait", *self.multi]
-        return self._timed([*celery(), "-A", "config", "multi", "start", *self.multi], stop)
+        return self._cleanly([*celery(), "-A", "config", "multi", "start", *self.multi], stop)
+
+    def _cleanly(self, start: list[str], stop: list[str]) -> tuple[float, float]:
+        try:
+            return self._timed(start, stop)
+        finally:  # after a failure: detached workers end for nobody
+            for process in filter(self._is_ours, psutil.process_iter()):
+                process.kill()
 
     def _timed(self, start: list[str], stop: list[str]) -> tuple[float, float]:
         began = time.perf_counter()
