@@ -117,9 +117,9 @@ class PostgresqlServer:
         return self._named(name)
 
     def stop(self) -> None:
-        """End the server at once and remove its folder."""
+        """End the server and remove its folder. Politely: killed, it would leave its shared memory behind."""
         if self._child:
-            self._child.kill()
+            self._child.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _named(self, name: str) -> Postgresql:
