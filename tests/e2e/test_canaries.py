@@ -8,6 +8,7 @@ import json
 import re
 import sys
 import threading
+import zipfile
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote, unquote
@@ -85,6 +86,10 @@ TRIED: dict[str, list[list[str]]] = {
         ["ready", "--url", "http://u:{web}@127.0.0.1:1/?token={web}"],
     ],
     "channels": [FAST],
+    "queues": [FAST, ["--json", *FAST]],
+    "tasks list": [FAST, ["--json", *FAST]],
+    "tasks show": [["1", *FAST], ["1", "--json", *FAST]],
+    "bundle": [["--output", "bundle.zip", *FAST]],
     "eager status": [FAST],
     "eager on": [["--dry-run", *FAST]],
     "eager off": [["--dry-run", *FAST], FAST],
@@ -223,7 +228,15 @@ def shop(cli, broker):
 def written(cli) -> str:
     """Every file that the commands left, recordings and state included."""
     files = (path for path in cli.directory.rglob("*") if path.is_file() and path not in cli.planted)
-    return "".join(path.read_text(errors="replace") for path in files if path.suffix != ".pyc")
+    return "".join(unpacked(path) for path in files if path.suffix != ".pyc")
+
+
+def unpacked(path: Path) -> str:
+    """A file as text; of an archive everything in it."""
+    if not zipfile.is_zipfile(path):
+        return path.read_text(errors="replace")
+    with zipfile.ZipFile(path) as archive:
+        return "".join(f"{name}\n{archive.read(name).decode('utf-8', 'replace')}" for name in archive.namelist())
 
 
 @pytest.mark.parametrize("command", TRIED)
@@ -238,6 +251,8 @@ def test_no_canary_sings(shop, command: str):
         assert leaks(written(shop)) == [], words
         assert eavesdropper.heard == set(), words
         assert done.returncode in {0, 1, 2, 3}, said
+    if command == "bundle":
+        assert "report" in written(shop)
     if command == "check":  # the project was really asked, and the Redis behind the password
         facts = Path(shop.directory, "facts.json").read_text()
         assert '"shop.pay"' in facts

@@ -104,7 +104,7 @@ def answer(arguments: list[str]) -> int:
     try:
         ok, reason = _ask(Options(arguments))
     except Wrong as error:
-        sys.stderr.write(f"intelli-ops probe: {error}; see intelli-ops probe --help\n")
+        sys.stderr.write(f"intelli-ops probe: {_printable(str(error))}; see intelli-ops probe --help\n")
         return 2
     except (OSError, ValueError) as error:
         ok, reason = False, str(error)
