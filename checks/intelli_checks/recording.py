@@ -18,6 +18,7 @@ from typing import Any
 from intelli_checks.context import Context, fact
 from intelli_checks.dsn import Dsn
 from intelli_checks.model import Skip, Unavailable
+from intelli_checks.probes.layout import Layout
 from intelli_checks.target import Target
 from intelli_checks.text import scrub
 
@@ -98,6 +99,7 @@ _TAGGED: tuple[tuple[str, Any, Callable[[Any], Any]], ...] = (
     ("set", set | frozenset, lambda value: _items(sorted(value, key=str))),
     ("map", Mapping, lambda value: [[_encode(name), _encode(item)] for name, item in value.items()]),
     ("dsn", Dsn, str),
+    ("layout", Layout, lambda value: {name: _encode(part) for name, part in vars(value).items()}),
     ("path", PurePath, str),
     ("unavailable", Unavailable, lambda error: _items([str(error), error.hint, error.subject, error.facts])),
     ("skip", Skip, lambda error: _items([str(error), error.because])),
@@ -126,6 +128,7 @@ _PLAIN: dict[str, Callable[[Any], Any]] = {
     "set": frozenset,
     "map": dict,
     "dsn": Dsn,
+    "layout": lambda parts: Layout(**parts),
     "path": Path,
     "unavailable": _unavailable,
     "skip": lambda parts: Skip(parts[0], because=parts[1]),

@@ -12,6 +12,7 @@ import pytest
 from intelli_checks import Skip, Unavailable
 from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
+from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.survey import LayerDecl, QueueDecl, Survey
 from intelli_checks.recording import dump, load
 from intelli_checks.target import Place, Target
@@ -49,6 +50,15 @@ def test_facts_come_back_as_what_they_were_without_the_password():
     assert str(survey.broker) == "redis://u:***@h:6379/1"
     assert survey.conf["$"] == "tricky"
     assert again(ctx).target.places == ctx.target.places
+
+
+def test_the_layout_of_the_queues_comes_back_although_it_is_no_dataclass():
+    layout = Layout(
+        Dsn("redis://u:planted-password@h:6379/1"), prefix="shop:", via=Place("web", ("ssh", "h", "python"))
+    )
+    ctx = recorded(layout=layout)
+    assert "planted-password" not in dump(ctx)
+    assert again(ctx).layout == layout.but(dsn=Dsn("redis://u:***@h:6379/1"))
 
 
 def test_an_outage_and_a_skip_come_back_as_such():
