@@ -14,8 +14,8 @@ from intelli_checks.probes.survey import Survey
 def alias(survey: Survey) -> Iterator[Finding]:
     """Consumers use channel layers that are declared.
 
-    `self.channel_layer` is None where CHANNEL_LAYERS lacks the consumer's `channel_layer_alias`, which is "default" unless
-    it says otherwise. Shows as: 500 at the handshake, AttributeError: 'NoneType' object has no attribute 'group_add'.
+    `self.channel_layer` is None where CHANNEL_LAYERS lacks the consumer's `channel_layer_alias` ("default" where the
+    consumer names none). Shows as: 500 at the handshake, 'NoneType' object has no attribute 'group_add'.
     Fix: declare the layer under that name, or correct the alias. Example: CHANNEL_LAYERS = {"chat": ...} alone.
     """
     declared = {one.alias for one in survey.layers}

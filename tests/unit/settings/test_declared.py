@@ -309,7 +309,7 @@ SPEAKS: list[tuple[Callable[..., Any], Survey, str, str]] = [
             django={"ASGI_APPLICATION": "shop.asgi.app", "INSTALLED_APPS": ["channels"]},
             extra=use("consumer", name="Orders"),
         ),
-        "WARNING",
+        "ERROR",
         "no route leads to Orders",
     ),
     (
