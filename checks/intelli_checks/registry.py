@@ -35,6 +35,7 @@ BUILTIN = (
     "intelli_checks.families.celery_flower",
     "intelli_checks.families.host",
     "intelli_checks.families.channels_settings",
+    "intelli_checks.families.channels_use",
     "intelli_checks.families.channels",
     "intelli_checks.families.websocket",
     "intelli_checks.families.websocket_events",
@@ -43,6 +44,7 @@ BUILTIN = (
     "intelli_checks.families.declared_delivery",
     "intelli_checks.families.declared_results",
     "intelli_checks.families.django",
+    "intelli_checks.families.celery_beat_rows",
 )
 ENTRY_POINTS = "intelli_ops.checks"
 

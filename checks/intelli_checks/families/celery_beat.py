@@ -31,7 +31,7 @@ def beat(ctx: Context) -> Iterator[Finding]:
     Fix: one `celery beat`, supervised; since Celery 5.7 `--enable-remote-control` lets it answer.
     """
     entries = ctx.project.beat if ctx.project else {}
-    if not entries and not _database_scheduler(ctx):
+    if not entries and not database_scheduler(ctx):
         raise Skip("nothing is scheduled")
     seen = ctx.beats
     yield from _several(seen)
@@ -45,11 +45,13 @@ def beat(ctx: Context) -> Iterator[Finding]:
         yield _owed(ctx, seen, owed)
     elif seen.answering or seen.processes:
         yield from _alive(seen)
+    elif entries:
+        yield missing(ctx, seen, len(entries))
     else:
-        yield _missing(ctx, seen, len(entries))
+        yield info("the schedule is in the database: celery.beat_database looks at it", subject="beat")
 
 
-def _database_scheduler(ctx: Context) -> bool:
+def database_scheduler(ctx: Context) -> bool:
     return bool(ctx.project and "django_celery_beat" in str(ctx.project.conf.get("beat_scheduler")))
 
 
@@ -112,7 +114,7 @@ def _alive(seen: BeatFacts) -> Iterator[Finding]:
         yield info(f"runs as process {seen.processes[0].pid}", subject="beat")
 
 
-def _missing(ctx: Context, seen: BeatFacts, entries: int) -> Finding:
+def missing(ctx: Context, seen: BeatFacts, entries: int) -> Finding:
     here = bool(ctx.fleet.nodes) and all(node.pid in ctx.pools for node in ctx.fleet.nodes)
     command = f"celery -A {ctx.project.celery_app if ctx.project else 'APP'} beat"
     if here and seen.written is not None and seen.written > QUIET:

@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from intelli_checks.context import Context
+from intelli_checks.families.declared import spelt
 from intelli_checks.families.wording import ago, count, listed
 from intelli_checks.model import Finding, fail, info, warn
 from intelli_checks.probes.nodes import Node, Request
 from intelli_checks.probes.queues import Delivered
+from intelli_checks.probes.watch import has_room
 from intelli_checks.registry import check
 from intelli_checks.text import safe
+
+PATIENT = 300.0
+"""Seconds a rate limit may hold tasks back before somebody asks where they are."""
 
 
 @check("celery.unacked", needs=["celery.workers"], timeout=8.0)
@@ -104,7 +109,7 @@ def eta(ctx: Context) -> Iterator[Finding]:
         yield fail(
             f"{count(len(late), 'task')} with an ETA beyond the visibility timeout of {ago(timeout)}, the farthest in "
             f"{ago(farthest)} ({safe(name)}): each will be delivered several times",
-            hint=f"CELERY_BROKER_TRANSPORT_OPTIONS = {{'visibility_timeout': {int(farthest * 1.5)}}}",
+            hint=f"{spelt(ctx, 'broker_transport_options')} = {{'visibility_timeout': {int(farthest * 1.5)}}}",
             subject="scheduled tasks",
             tasks=len(late),
         )
@@ -162,6 +167,58 @@ def _loses_processes(ctx: Context, node: Node, request: Request, again: Request 
     if child is not None and node.uptime is not None and child.age < min(20.0, node.uptime / 2):
         return "its process has just replaced one that was lost"
     return ""
+
+
+@check("celery.rate_limits", needs=["celery.workers"])
+def rate_limits(ctx: Context) -> Iterator[Finding]:
+    """Rate limits do not hold up other work.
+
+    Cause: a worker prefetches tasks it may start only slowly (`rate_limit`, or `control rate_limit` sent by somebody);
+    while they fill its prefetch window it takes nothing else, from no queue.
+
+    Shows as: `inspect ping` OK, the worker idle, the queue grows; the held tasks are in `unacked` and in no book.
+
+    Fix: a queue and a worker of their own for tasks with a rate limit; `celery -A APP control rate_limit TASK 0`.
+    """
+    for node in ctx.fleet.nodes:
+        for name, rate in node.limited.items():
+            parked = sum(delivered.message.task == name for delivered in ctx.watch.last.parked)
+            if parked:
+                yield _held_back(ctx, node, name, rate, parked)
+
+
+def _held_back(ctx: Context, node: Node, name: str, rate: str, parked: int) -> Finding:
+    queues = [ctx.depths.queues[queue] for queue in node.queues if queue in ctx.depths.queues]
+    behind = [message.task for queue in queues for message in queue.tail]
+    full = not has_room(node, parked)
+    others = sum(task != name for task in behind) if full else 0
+    same = parked + behind.count(name)
+    speed = per_second(rate)
+    seconds = same / speed if speed else 0.0
+    message = f"{count(same, 'task')} {safe(name)} held back by the rate limit {rate}, for {ago(seconds)} at least"
+    if full and (others or len(node.queues) > 1):
+        message += f": {safe(node.name)} takes nothing else meanwhile, from {listed(map(safe, node.queues), 3)}"
+        message += f"; {count(others, 'message')} of other tasks waiting" if others else ""
+    elif seconds < PATIENT:
+        return info(message, subject=safe(node.name))
+    return (fail if full and seconds > PATIENT and (others or len(node.queues) > 1) else warn)(
+        message,
+        hint=f"celery -A APP control rate_limit {safe(name)} 0   # then give it a queue of its own",
+        subject=safe(node.name),
+        task=name,
+        rate=rate,
+        parked=parked,
+        behind=others,
+    )
+
+
+def per_second(rate: str) -> float:
+    """Celery's `10/m` as a number; 0 where it cannot be read."""
+    number, _, unit = rate.partition("/")
+    try:
+        return float(number) / {"h": 3600.0, "m": 60.0}.get(unit, 1.0)
+    except ValueError:
+        return 0.0
 
 
 @check("celery.prefetch", needs=["celery.workers"])

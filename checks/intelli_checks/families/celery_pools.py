@@ -104,7 +104,7 @@ def consuming(ctx: Context) -> Iterator[Finding]:
 
 
 def _not_taken(ctx: Context, queue: str) -> Finding:
-    free = [node for node in ctx.watch.last.fleet.consumers(queue) if has_room(node)]
+    free = [node for node in ctx.watch.last.fleet.consumers(queue) if has_room(node, len(ctx.watch.last.parked))]
     depth = ctx.watch.last.depths.depth(queue)
     if any(node.young for node in free):
         return info(f"{count(depth, 'message')} waiting; the worker has just come up", subject=f"queue {safe(queue)}")

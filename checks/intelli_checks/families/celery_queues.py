@@ -8,14 +8,19 @@ from collections.abc import Iterator
 
 from intelli_checks.context import Context
 from intelli_checks.families.celery_workers import starting
+from intelli_checks.families.declared import spelt
 from intelli_checks.families.wording import ago, count, listed, start_command
-from intelli_checks.model import Finding, fail, info, warn
+from intelli_checks.model import Finding, Severity, fail, info, warn
+from intelli_checks.probes.layout import Layout
+from intelli_checks.probes.nodes import Node
 from intelli_checks.probes.queues import Queue, declared
 from intelli_checks.probes.workers import accepted_content
 from intelli_checks.registry import check
 from intelli_checks.text import safe
 
 MANY = 100
+ALIKE = 0.75
+"""Two letters that changed places in a name of four."""
 STORM_SAMPLE, STORM_RETRIES = 20, 3
 
 
@@ -35,17 +40,49 @@ def queues(ctx: Context) -> Iterator[Finding]:
         yield info("no worker tells what it consumes")
         return
     lonely = ctx.watch.still("unconsumed")
+    apart = list(_steps_apart(ctx))
+    if any(finding.severity is Severity.ERROR for finding in apart):
+        lonely = frozenset(name for name in lonely if ctx.layout.base(name) not in ctx.fleet.queues)
+    yield from apart
     for name in sorted(lonely):
         yield _unconsumed(ctx, name)
     used = declared(ctx.project) | {ctx.layout.default_queue}
     for name in sorted(ctx.fleet.queues - used if ctx.project else ()):
-        if not any(name in difflib.get_close_matches(other, [name], cutoff=0.8) for other in lonely):
+        if not any(name in difflib.get_close_matches(other, [name], cutoff=ALIKE) for other in lonely):
             yield _unknown(ctx, name)
+
+
+def _steps_apart(ctx: Context) -> Iterator[Finding]:
+    """Workers that look for messages with a priority in other lists than the project writes."""
+    if ctx.project is None:
+        return
+    for node in ctx.fleet.nodes:
+        theirs = Layout.of(ctx.layout.dsn, node.conf)
+        names = [name for name in ("separator", "steps") if getattr(theirs, name) != getattr(ctx.layout, name)]
+        if not node.conf or not names:
+            continue
+        keys = _unread(ctx, node, theirs)
+        options = " and ".join({"separator": "sep", "steps": "priority_steps"}[name] for name in names)
+        yield (fail if keys or ctx.project.conf.get("task_default_priority") else warn)(
+            f"{safe(node.name)} has another {options} in broker_transport_options than the project: "
+            "it looks for messages with a priority in other lists"
+            + (f"; {listed(map(safe, keys), 3)}: read by nobody" if keys else ""),
+            hint="give senders and workers the same broker_transport_options, then restart the workers",
+            subject=safe(node.name),
+            lists=keys[:20],
+        )
+
+
+def _unread(ctx: Context, node: Node, theirs: Layout) -> list[str]:
+    """Lists of its queues with messages in them that this worker never looks at."""
+    ours = (queue for name in node.queues if (queue := ctx.depths.queues.get(name)))
+    keys = {key for queue in ours for key in queue.depths if key not in theirs.lists(queue.name)}
+    return sorted(keys | {name for name in ctx.depths.waiting if ctx.layout.base(name) in node.queues})
 
 
 def _unconsumed(ctx: Context, name: str) -> Finding:
     queue = ctx.depths.queues.get(name, Queue(name))
-    typo = difflib.get_close_matches(name, ctx.fleet.queues - declared(ctx.project), n=1, cutoff=0.8)
+    typo = difflib.get_close_matches(name, ctx.fleet.queues - declared(ctx.project), n=1, cutoff=ALIKE)
     routed = [task.name for task in ctx.project.tasks if task.queue == name] if ctx.project else []
     waiting = f"{count(queue.depth, 'message')} waiting" if queue.depth else "nothing waiting yet"
     message = f"no worker consumes {safe(name)}: {waiting}"
@@ -71,7 +108,7 @@ def _unconsumed(ctx: Context, name: str) -> Finding:
         other = safe(name.removeprefix(prefix))
         return fail(
             f"{message}; {other} is consumed without the prefix {safe(prefix)}: a sender has another global_keyprefix",
-            hint="set the same global_keyprefix in CELERY_BROKER_TRANSPORT_OPTIONS of senders and workers",
+            hint=f"set the same global_keyprefix in {spelt(ctx, 'broker_transport_options')} of senders and workers",
             subject=subject,
             prefix=prefix,
             **facts,

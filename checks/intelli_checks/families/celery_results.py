@@ -7,6 +7,7 @@ from typing import Any
 
 from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
+from intelli_checks.families.declared import spelt
 from intelli_checks.families.wording import count, listed
 from intelli_checks.model import Finding, Skip, fail, info, warn
 from intelli_checks.probes.nodes import Node
@@ -83,7 +84,7 @@ def expiry(ctx: Context) -> Iterator[Finding]:
     if seen.eternal >= MANY or (seen.eternal and seen.eternal == seen.looked_at):
         yield warn(
             f"{seen.eternal} of {count(seen.looked_at, 'result')} looked at never expire",
-            hint="CELERY_RESULT_EXPIRES = 3600",
+            hint=f"{spelt(ctx, 'result_expires')} = 3600",
             subject="results",
             eternal=seen.eternal,
         )

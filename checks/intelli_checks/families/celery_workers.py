@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from intelli_checks.context import Context
+from intelli_checks.families.declared import spelt
 from intelli_checks.families.places import overriding
 from intelli_checks.families.wording import ago, count, listed, start_command
 from intelli_checks.model import Finding, Severity, Stage, Unavailable, fail, info, warn
 from intelli_checks.probes.absence import Elsewhere
 from intelli_checks.probes.denials import Denial
 from intelli_checks.probes.processes import Process
+from intelli_checks.probes.survey import Survey
 from intelli_checks.registry import check
 from intelli_checks.text import safe
 
@@ -46,11 +48,18 @@ def workers(ctx: Context) -> Iterator[Finding]:
 
 
 def _explained(ctx: Context, found: tuple[Finding, ...]) -> Iterator[Finding]:
-    """`found`; where a variable leads the project to another broker, that is why nobody is there."""
+    """`found`; where another check names the reason why nobody is there, this one leaves the word to it."""
     worst = next((finding for finding in found if finding.severity is Severity.ERROR), None)
-    if worst and ctx.project and overriding(ctx.project):
-        raise Unavailable(worst.message, hint=worst.hint, subject=worst.subject, cause="celery.environment")
+    if worst and ctx.project and (cause := _said_elsewhere(ctx.project)):
+        raise Unavailable(worst.message, hint=worst.hint, subject=worst.subject, cause=cause)
     yield from found
+
+
+def _said_elsewhere(project: Survey) -> str:
+    """The check that says why no worker is there: where the project does not load here, it does not load there."""
+    if overriding(project):
+        return "celery.environment"
+    return "celery.app" if project.error("settings", "app", "celery") else ""
 
 
 def _nobody(ctx: Context) -> Iterator[Finding]:
@@ -129,14 +138,14 @@ def _misplaced(ctx: Context, place: Elsewhere) -> Finding:
         return fail(
             f"the workers are on database {place.value} of this Redis, the project sends to "
             f"{ctx.layout.dsn.database}: {names}",
-            hint=f"give both the same CELERY_BROKER_URL: {ctx.layout.dsn} here, .../{place.value} at the worker",
+            hint=f"one {spelt(ctx, 'broker_url')} for both: {ctx.layout.dsn} here, .../{place.value} at the worker",
             subject=str(ctx.layout.dsn),
             database=int(place.value),
             workers=[node.name for node in place.fleet.nodes],
         )
     return fail(
         f"the workers use the key prefix {place.value!r}, the project {ctx.layout.prefix!r}: {names}",
-        hint="set the same global_keyprefix in CELERY_BROKER_TRANSPORT_OPTIONS of both",
+        hint=f"set the same global_keyprefix in {spelt(ctx, 'broker_transport_options')} of both",
         subject=str(ctx.layout.dsn),
         prefix=place.value,
         workers=[node.name for node in place.fleet.nodes],
@@ -176,7 +185,7 @@ def _local(ctx: Context, process: Process) -> Finding:
         )
     return fail(
         f"no worker listens on this broker; the project's worker process {process.pid} takes its tasks from elsewhere",
-        hint=f"compare its CELERY_BROKER_URL with {ctx.layout.dsn}",
+        hint=f"compare its {spelt(ctx, 'broker_url')} with {ctx.layout.dsn}",
         subject=f"pid {process.pid}",
         command=process.command,
     )
@@ -251,7 +260,8 @@ def _silent_process(ctx: Context, process: Process) -> Finding:
     return fail(
         f"worker process {process.pid} is alive and does not answer: its event loop hangs"
         + (f" in {process.waits_in}" if process.waits_in not in IDLE_IN else ""),
-        hint="restart it, and set CELERY_BROKER_TRANSPORT_OPTIONS = {'socket_timeout': 10, 'socket_keepalive': True}: "
+        hint=f"restart it, and set {spelt(ctx, 'broker_transport_options')} = "
+        "{'socket_timeout': 10, 'socket_keepalive': True}: "
         "without them a half-open connection freezes a worker for good",
         subject=subject,
         command=process.command,

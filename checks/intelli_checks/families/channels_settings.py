@@ -167,7 +167,7 @@ def asgi(survey: Survey) -> Iterator[Finding]:
         if not (consumers := usage(survey, "consumer")):
             yield info("no consumer of WebSockets in the code, and no route to one")
             return
-        yield warn(
+        yield fail(
             f"{survey.django['ASGI_APPLICATION']} takes no WebSocket, so every handshake is refused; no route leads to "
             f"{listed([str(one['name']) for one in consumers])}",
             hint='ProtocolTypeRouter({"http": ..., "websocket": URLRouter(...)})',

@@ -105,6 +105,11 @@ def usage(survey: Survey, kind: str) -> list[Mapping[str, Any]]:
     return [use for use in survey.extra.get("usage", ()) if use["kind"] == kind]
 
 
+def spelt(ctx: Context, name: str) -> str:
+    """`setting` where there may be no project: then Celery's own spelling."""
+    return setting(ctx.project, name) if ctx.project else name
+
+
 def setting(survey: Survey, name: str) -> str:
     """How this project would spell a Celery setting: with Django's prefix or in lower case."""
     prefix = survey.extra.get("namespace")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from intelli_checks import Finding, Stage, check, fail, info, warn
 from intelli_checks.families.declared import close_to, listed, of_celery, setting
-from intelli_checks.probes.survey import Survey
+from intelli_checks.probes.survey import Survey, TaskDecl
 
 
 @check("celery.routes", stage=Stage.STATIC, needs=["celery.app"])
@@ -17,6 +17,7 @@ def routes(survey: Survey) -> Iterator[Finding]:
 
     Cause: a queue in `task_routes`, or on the task itself, that `task_queues` does not list. A worker started without
     `-Q` consumes exactly `task_queues`; with `task_create_missing_queues` off, sending raises QueueNotFound.
+    A routing key that no queue is bound with loses the message without an error.
     Shows as: tasks of one kind stay PENDING while others run. Fix: declare the queue, or correct the name.
     Example: a route to `chart_cpu` where the queue is called `charts_cpu`.
     """
@@ -24,6 +25,8 @@ def routes(survey: Survey) -> Iterator[Finding]:
         if task.route_error and "QueueNotFound" in task.route_error:
             hint = f"correct the route, or add it to {setting(survey, 'task_queues')}{_meant(survey, task.route_error)}"
             yield fail(task.route_error, hint=hint, subject=task.name)
+        elif task.route_error and task.route_error.startswith("Unbound"):
+            yield _unbound(survey, task)
     if "task_queues" not in survey.conf_changed:
         return
     declared = {queue.name for queue in survey.queues}
@@ -36,6 +39,18 @@ def routes(survey: Survey) -> Iterator[Finding]:
         message = f"{listed(tasks)} goes to a queue that task_queues does not declare{meant}"
         hint = f"correct the route, or declare {queue} in {setting(survey, 'task_queues')} and start a worker for it"
         yield (fail if meant else warn)(message, hint=hint, subject=f"queue {queue}", tasks=tasks)
+
+
+def _unbound(survey: Survey, task: TaskDecl) -> Finding:
+    exchange, key = re.findall(r"'([^']*)'", str(task.route_error))[:2]
+    keys = [queue.routing_key for queue in survey.queues if queue.exchange == exchange]
+    known = {queue.exchange for queue in survey.queues if queue.exchange}
+    meant = "" if keys else close_to(exchange, known)
+    message = f"is sent to exchange {exchange} with routing key {key}, and no queue is bound there: kombu drops it"
+    if not keys and not meant:
+        return info(f"{message}, unless another application declares one", subject=task.name)
+    hint = f"correct the routing key in {setting(survey, 'task_routes')}: queues are bound with {listed(keys)}"
+    return fail(f"{message}{meant}", hint=hint if keys else f"correct the exchange{meant}", subject=task.name)
 
 
 def _meant(survey: Survey, error: str) -> str:

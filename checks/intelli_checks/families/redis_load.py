@@ -120,7 +120,8 @@ def _refused(server: Server, code: str, count: int, meaning: str) -> Finding:
     """Yesterday's refusals explain what is missing today; those of a server up for months explain nothing."""
     uptime = server.facts.uptime or 0
     message = f"{code} was answered {count} times since the server started: {meaning}"
-    if uptime >= _DAY:
+    ours = code == "NOPERM" and not server.facts.config  # our own CONFIG was refused, and is counted here
+    if uptime >= _DAY or ours:
         return info(message, subject=server.subject, code=code, count=count)
     hint = f"{server.facts.cli} INFO errorstats   # still growing? then restart workers that exited"
     return warn(message, hint=hint, subject=server.subject, code=code, count=count)

@@ -19,7 +19,8 @@ from intelli_checks.probes.websocket_server import Handshakes, declared
 def server(ctx: Context) -> Iterator[Finding]:
     """The web server answers HTTP.
 
-    One GET of its front page; any status proves that it lives. Without an address nothing of this family runs.
+    One GET of its front page; any status proves that it lives. Without an address, the one that runs in the
+    project's folder on this machine is asked; where there is none, nothing of this family runs.
     Cause of failure: not started, another port, a TLS certificate, a process that hangs.
     Fix: start it, or name it with --web. Example: `intelli-ops check websocket --web http://127.0.0.1:8000`.
     """
@@ -27,7 +28,7 @@ def server(ctx: Context) -> Iterator[Finding]:
     told = f"{found.name or 'a web server'} answers {found.status}"
     if found.status == 400 and any(words in found.gist.lower() for words in _TO_TLS):
         yield fail(f"{told}: this port speaks TLS", hint=f"--web {found.base.replace('http', 'https', 1)}")
-    elif found.status == 400 and "host" in found.gist.lower():
+    elif found.said and found.status == 400 and "host" in found.gist.lower():
         host = urlsplit(found.base).hostname
         yield warn(f"{told}: {host} is not in ALLOWED_HOSTS", hint=f'ALLOWED_HOSTS = [..., "{host}"]')
     elif found.status in {502, 503, 504}:
@@ -68,7 +69,7 @@ def path(ctx: Context) -> Iterator[Finding]:
 @check(
     "websocket.handshake",
     timeout=10.0,
-    needs=["websocket.server", "websocket.path", "channels.asgi", "channels.user", "redis.channels"],
+    needs=["websocket.server", "websocket.path", "channels.asgi", "channels.user", "channels.alias", "redis.channels"],
 )
 def handshake(ctx: Context) -> Iterator[Finding]:
     """The server opens a WebSocket for its own pages.

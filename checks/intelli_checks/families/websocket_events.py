@@ -81,6 +81,12 @@ def delivery(ctx: Context) -> Iterator[Finding]:
             "the message still waits in the queue of the web process: it does not read its layer",
             hint="a consumer blocks the event loop (synchronous code in async def), or the process hangs: restart it",
         )
+    elif not found.own and found.close_code in {1006, 1011}:
+        yield fail(
+            f"the web process took the message and closed our socket with {code(found.close_code)}: it cannot decode "
+            "what the project sends, as with other symmetric_encryption_keys",
+            hint=_RESTART,
+        )
     elif found.own and found.close_code is not None:
         yield _died(ctx, found)
     elif found.own and not found.frames:

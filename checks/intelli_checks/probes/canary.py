@@ -22,6 +22,7 @@ from intelli_checks.probes.queues import QueueDepths
 from intelli_checks.probes.resp import Connection, DialError
 from intelli_checks.probes.results import ResultStore
 from intelli_checks.probes.survey import Survey
+from intelli_checks.probes.watch import Look, has_room
 from intelli_checks.probes.workers import WorkerFleet, accepted_content, nodes_of
 
 TASK = "celery.accumulate"
@@ -122,6 +123,9 @@ def _rest(scene: Scene, queue: str) -> str:
         return f"{depth} messages are waiting, which tell more"
     if all(node.busy for node in consumers):
         return "every slot is busy"
+    parked = len(Look(scene.fleet, scene.depths).parked)
+    if parked and not any(has_room(node, parked) for node in consumers):
+        return "its workers are full of tasks with a rate limit"
     if all(node.active or node.reserved for node in consumers) and not any(node.concurrency for node in consumers):
         return "its workers do not tell their size and have work"
     if "application/json" not in accepted_content(scene.fleet, queue, scene.project):

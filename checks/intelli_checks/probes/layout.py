@@ -103,6 +103,13 @@ class Layout:
         """The keys that hold a queue's messages, one for each priority step, most urgent first."""
         return tuple(self.key(f"{queue}{self.separator}{step}" if step else queue) for step in self.steps)
 
+    def base(self, name: str) -> str:
+        """The queue a list belongs to when `name` ends in a separator and a priority, whoever wrote it; else empty."""
+        queue, separator, step = name.rpartition(self.separator)
+        if not separator:
+            queue, separator, step = name.rpartition(SEPARATOR)
+        return queue if separator and step.isdigit() else ""
+
     def channel(self, exchange: str) -> str:
         """The PUB/SUB channel of a fanout exchange."""
         return self.key(self.fanout.replace("{db}", str(self.dsn.database)) + exchange)

@@ -95,7 +95,13 @@ class Node:
     @property
     def waiting(self) -> tuple[Request, ...]:
         """Tasks it holds and could start; a rate limit holds tasks back on purpose."""
-        return tuple(r for r in self.reserved if not self.registered.get(r.name, {}).get("rate_limit"))
+        return tuple(r for r in self.reserved if r.name not in self.limited)
+
+    @property
+    def limited(self) -> Mapping[str, str]:
+        """Tasks this worker starts at a limited rate, and the rate; what waits for its turn is in none of its books."""
+        rates = ((name, told.get("rate_limit", "")) for name, told in self.registered.items())
+        return {name: rate for name, rate in rates if rate not in {"", "None"}}
 
     @property
     def stalled(self) -> bool:

@@ -104,9 +104,10 @@ def again(layout: Layout, before: QueueDepths, timeout: float) -> QueueDepths:
 
 
 def expected(project: Survey | None) -> frozenset[str]:
-    """The queues the project's own tasks are routed to: somebody must consume them."""
-    tasks = project.tasks if project else ()
-    return frozenset(task.queue for task in tasks if task.queue and not task.name.startswith("celery."))
+    """The queues the project's own tasks and schedule are sent to: somebody must consume them."""
+    tasks, beat = (project.tasks, project.beat.values()) if project else ((), ())
+    routed = {task.queue for task in tasks if task.queue and not task.name.startswith("celery.")}
+    return frozenset(routed | {str(entry["queue"]) for entry in beat if entry.get("queue")})
 
 
 def declared(project: Survey | None) -> frozenset[str]:

@@ -192,6 +192,8 @@ _KNOWN = (
 
 
 def _refused_step(error: DialError, place: Place) -> Words:
+    if error.detail.startswith("BUSY "):
+        return "busy-script", "a Lua script blocks the server", f"{place.cli} SCRIPT KILL"
     doing = "logging in" if error.step == "auth" else f"selecting database {place.dsn.database}"
     return error.step, f"{doing} was refused: {error.detail}", f"{place.cli}   # try it by hand"
 

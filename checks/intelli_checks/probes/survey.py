@@ -125,6 +125,8 @@ class Audit:
     """What `check --deploy` adds."""
     migrations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Database alias -> reachable, pending (names), missing_file (SQLite) or error."""
+    schedule: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Entry name -> task and queue, as django-celery-beat keeps them in the database; only what is switched on."""
     errors: tuple[Mapping[str, Any], ...] = ()
 
 

@@ -181,6 +181,7 @@ def audit(place: Place, answer: Answer) -> Audit:
         system_checks=tuple(facts.get("system_checks", ())),
         deploy_checks=tuple(facts.get("deploy_checks", ())),
         migrations=facts.get("migrations", {}),
+        schedule=facts.get("schedule", {}),
         errors=tuple(redact(answer.errors)),
     )
 

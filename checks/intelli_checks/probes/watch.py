@@ -12,7 +12,7 @@ from intelli_checks.probes.broker import opened
 from intelli_checks.probes.fleet import PATIENCE
 from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.nodes import Node
-from intelli_checks.probes.queues import QueueDepths
+from intelli_checks.probes.queues import Delivered, QueueDepths
 from intelli_checks.probes.survey import Survey
 from intelli_checks.probes.workers import WorkerFleet
 
@@ -66,16 +66,24 @@ class Look:
             consumers = self.fleet.consumers(name)
             if not consumers and (queue.depth or name in expected):
                 found.append(Suspect("unconsumed", name))
-            elif queue.depth and any(has_room(node) for node in consumers):
+            elif queue.depth and any(has_room(node, len(self.parked)) for node in consumers):
                 found.append(Suspect("queue", name, queue.oldest.tag if queue.oldest else ""))
         return found
 
+    @property
+    def parked(self) -> tuple[Delivered, ...]:
+        """Delivered messages of tasks with a rate limit: a worker has them and tells nobody until their turn comes."""
+        limited = {name for node in self.fleet.nodes for name in node.limited}
+        held = self.fleet.held
+        return tuple(d for d in self.depths.unacked.oldest if d.message.task in limited and d.message.id not in held)
+
     def _orphans(self) -> list[Suspect]:
+        parked = {delivered.tag for delivered in self.parked}
         settled = self.depths.taken - IN_TRANSIT
         return [
             Suspect("orphan", delivered.message.id, delivered.tag)
             for delivered in self.depths.unacked.oldest
-            if delivered.score < settled and delivered.message.id not in self.fleet.held
+            if delivered.score < settled and delivered.message.id not in self.fleet.held and delivered.tag not in parked
         ]
 
     def _again(self) -> list[Suspect]:
@@ -102,12 +110,12 @@ class Watch:
         return frozenset(suspect.name for suspect in self.standing if suspect.kind == kind)
 
 
-def has_room(node: Node) -> bool:
+def has_room(node: Node, parked: int = 0) -> bool:
     """Whether the worker should take one more message: QoS counts what it holds, and 0 means no limit.
 
     With every slot busy it need not: a gevent pool that is full stops its consumer below the prefetch limit.
     """
-    return not node.busy and (node.prefetch == 0 or len(node.held) < node.prefetch)
+    return not node.busy and (node.prefetch == 0 or len(node.held) + parked < node.prefetch)
 
 
 def watch(first: Look, look: Callable[[], Look], expected: frozenset[str], seconds: float) -> Watch:

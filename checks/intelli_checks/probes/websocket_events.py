@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 JOINS, READS = 1.5, 3.0
 """Seconds a consumer has to join its group, and a process to read a message."""
 TICK = 0.05
+CLOSES = 0.5
+"""Seconds until a consumer that raised has closed its socket."""
 NOBODY = "intelliops"
 _HELLO = "intelli.ops.hello"
 
@@ -173,4 +175,6 @@ def _emptied(watched: _Watched, endpoint: Endpoint, joined: Joined, *, own: bool
         if read and (not own or watched.frames or watched.close_code is not None):
             break
         watched.wait(TICK)
+    if read and not own:  # a process that cannot decode the message closes the socket that was reading
+        watched.wait(CLOSES)
     return read

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from intelli_checks.model import Skip, Unavailable
-from intelli_checks.probes import http, websocket
+from intelli_checks.probes import http, web_process, websocket
 from intelli_checks.probes.survey import Survey
 from intelli_checks.probes.websocket import Attempt
 from intelli_checks.probes.websocket_route import Route, choose
@@ -37,6 +37,8 @@ class Server:
     name: str = ""
     """Its Server header."""
     gist: str = ""
+    said: bool = True
+    """Somebody named the address; False when it was found running."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ def base(target: Target) -> str:
     if target.websocket and "://" in target.websocket:
         parts = urlsplit(target.websocket)
         return f"{parts.scheme.replace('ws', 'http', 1)}://{parts.netloc.rpartition('@')[2]}"
+    if running := web_process.address(target):
+        return running
     raise Skip(ASK)
 
 
@@ -112,7 +116,8 @@ def look(target: Target, timeout: float) -> Server:
         if outage.facts.get("kind") in {"silent", "broken"}:
             _try_other_scheme(base(target), timeout * 0.3)
         raise
-    return Server(base(target), answer.status, answer.server, answer.gist)
+    said = bool(target.web or "://" in (target.websocket or ""))
+    return Server(base(target), answer.status, answer.server, answer.gist, said)
 
 
 def _try_other_scheme(where: str, timeout: float) -> None:

@@ -46,6 +46,10 @@ APPS = [
     ({"tasks.py": APP}, "tasks:app"),
     ({**PACKAGE, "proj/celery.py": "import celery\napp = celery.Celery('x')\n"}, "proj.celery:app"),
     ({**PACKAGE, "proj/worker.py": "from .f import make_celery\ncelery = make_celery(1)\n"}, "proj.worker:celery"),
+    (
+        {"m.py": "from shop import create_app\nweb = create_app()\ncelery_app = web.extensions['celery']\n"},
+        "m:celery_app",
+    ),
     ({"src/p/__init__.py": "", "src/p/celery_app.py": IMPORT + "c: Celery = Celery('x')\n"}, "p.celery_app:c"),
     ({"a.py": APP, "Procfile": "worker: celery -A b.c worker -l info\n", "b/c.py": ""}, "b.c"),
     ({"a.py": APP, "compose.yml": 'command: ["celery", "--app", "b.q", "worker"]\n', "b/q.py": ""}, "b.q"),

@@ -9,7 +9,7 @@ import pytest
 
 from intelli_checks import Skip
 from intelli_checks.dsn import Dsn
-from intelli_checks.families import celery_app, celery_settings, channels_settings, django
+from intelli_checks.families import celery_app, celery_settings, channels_settings, channels_use, django
 from intelli_checks.families import declared_delivery as delivery
 from intelli_checks.families import declared_results as results
 from intelli_checks.families import declared_routing as routing
@@ -88,6 +88,11 @@ def routed(django: dict[str, Any] | None = None, extra: dict[str, Any] | None = 
 
 
 IN_MEMORY = (LayerDecl("default", "channels.layers.InMemoryChannelLayer"),)
+OTHER_LAYER = {"path": "ws/", "consumer": "chat.Consumer", "uses_layer": True, "layer": "chat"}
+UNBOUND = "Unbound: no queue is bound to exchange 'media' with routing key 'media.pictures'"
+TOPIC = (QueueDecl("videos", exchange="media", exchange_type="topic", routing_key="media.video.#"),)
+MEDIAN = (QueueDecl("videos", exchange="medias", exchange_type="topic", routing_key="media.video.#"),)
+ELSEWHERE = (QueueDecl("charts", exchange="charts", routing_key="charts"),)
 EAGER = {"task_always_eager": True, "task_eager_propagates": True}
 DB = {"DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}}}
 MEDIA = {"path": "/srv/media", "exists": True, "writable": True, "free_bytes": 9 * 2**30, "total_bytes": 20 * 2**30}
@@ -304,7 +309,7 @@ SPEAKS: list[tuple[Callable[..., Any], Survey, str, str]] = [
             django={"ASGI_APPLICATION": "shop.asgi.app", "INSTALLED_APPS": ["channels"]},
             extra=use("consumer", name="Orders"),
         ),
-        "WARNING",
+        "ERROR",
         "no route leads to Orders",
     ),
     (
@@ -315,9 +320,15 @@ SPEAKS: list[tuple[Callable[..., Any], Survey, str, str]] = [
     ),
     (channels_settings.origin, routed(origin_checked=False), "WARNING", "nobody checks the Origin"),
     (channels_settings.user, routed(uses_user=True, authenticated=False, middleware=[]), "ERROR", 'scope["user"]'),
+    (channels_use.alias, routed(uses_layer=True), "ERROR", "uses channel layer default"),
+    (channels_use.alias, core(websocket_routes=(OTHER_LAYER,)), "ERROR", "uses channel layer chat"),
+    (routing.routes, project(tasks=task(queue=None, route_error=UNBOUND), queues=ELSEWHERE), "INFO", "unless another"),
+    (routing.routes, project(tasks=task(queue=None, route_error=UNBOUND), queues=TOPIC), "ERROR", "kombu drops it"),
+    (routing.routes, project(tasks=task(queue=None, route_error=UNBOUND), queues=MEDIAN), "ERROR", "did you mean"),
 ]
 
 SILENT: list[tuple[Callable[..., Any], Survey]] = [
+    (channels_use.alias, core(websocket_routes=({**OTHER_LAYER, "layer": "default"},))),
     (celery_app.eager, project()),
     (celery_settings.default_app, project(extra={"exposed": True, "shared_tasks": ["jobs.tasks"]})),
     (celery_settings.default_app, project(extra={"exposed": False, "shared_tasks": []})),

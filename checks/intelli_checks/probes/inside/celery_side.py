@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from . import names, sources, values
+from . import bindings, names, sources, values
 
 Facts = Iterator[tuple[str, Any]]
 
@@ -237,10 +237,7 @@ def _task(app: Any, task: Any) -> dict[str, Any]:
 def _route(app: Any, task: Any) -> str | None:
     """Where `apply_async` would send it: the task's own options first, then `task_routes`, then the default queue."""
     options = {name: getattr(task, name) for name in _ROUTED_BY if getattr(task, name, None)}
-    options = app.amqp.router.route(options, task.name, (), {}, task)
-    queue = options.get("queue")
-    name: str | None = getattr(queue, "name", queue)
-    return name
+    return bindings.queue_of(app, app.amqp.router.route(options, task.name, (), {}, task))
 
 
 def search_paths(interview: Any) -> list[str]:

@@ -152,6 +152,7 @@ def _route(consumer: Any, path: str, stack: list[str]) -> dict[str, Any]:
         "origin_checked": any("Origin" in name or "Host" in name for name in stack),
         "authenticated": any("Auth" in name or "Token" in name or "JWT" in name for name in stack),
         "uses_user": 'scope["user"]' in source or "scope['user']" in source,
+        "uses_layer": "self.channel_layer" in source,
         "looks_up": bool(_LOOKS_UP.search(source)),
         "groups": values.plain(getattr(consumer, "groups", None)),
         "foreign": _foreign(consumer),

@@ -210,10 +210,11 @@ def _app_attribute(path: Path) -> str | None:
         return None
     made: dict[str, str] = {}
     for node in tree.body:
-        if isinstance(node, (ast.Assign, ast.AnnAssign)) and isinstance(node.value, ast.Call):
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-            if isinstance(target, ast.Name):
-                made[target.id] = _called(node.value.func)
+            maker = _maker(node.value)
+            if isinstance(target, ast.Name) and maker:
+                made[target.id] = maker
     for name, maker in made.items():
         if maker == "Celery":
             return name
@@ -222,6 +223,13 @@ def _app_attribute(path: Path) -> str | None:
         if makes_app and (name in ("app", "celery", "application") or "celery" in name.lower()):
             return name
     return None
+
+
+def _maker(value: ast.expr) -> str:
+    """What makes the value: the name that is called, or the key in `flask_app.extensions["celery"]`."""
+    if isinstance(value, ast.Call):
+        return _called(value.func)
+    return (_text_of(value.slice) or "") if isinstance(value, ast.Subscript) else ""
 
 
 def _called(function: ast.expr) -> str:

@@ -155,8 +155,23 @@ def _pending(connection: Any, executor_class: Any) -> dict[str, Any]:
     return {"reachable": True, "pending": [str(migration) for migration, _ in plan]}
 
 
+def _schedule(interview: Any) -> Facts:
+    """What django-celery-beat keeps in the database: the entries that are switched on."""
+    default = (interview.known.get("migrations") or {}).get("default") or {}
+    if not default.get("reachable") or default.get("pending"):
+        return
+    from django.apps import apps
+
+    if apps.is_installed("django_celery_beat"):
+        rows = apps.get_model("django_celery_beat", "PeriodicTask").objects.filter(enabled=True)
+        told = rows.values_list("name", "task", "queue")[:MAX_ENTRIES]
+        yield "schedule", {name: {"task": task, "queue": queue} for name, task, queue in told}
+
+
+MAX_ENTRIES = 1000
 AUDIT = (
     ("system checks", _system_checks),
     ("migrations", _migrations),
+    ("schedule", _schedule),
     ("deploy checks", _deploy_checks),
 )

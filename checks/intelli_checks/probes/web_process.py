@@ -1,0 +1,69 @@
+"""Where the project's own web server listens on this machine, when nobody said."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from intelli_checks.target import Target
+
+if TYPE_CHECKING:
+    import psutil
+
+ASGI = ("daphne", "uvicorn", "hypercorn", "granian")
+WSGI = ("gunicorn", "waitress-serve")
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - what a server bound to, not what we bind to
+
+
+def address(target: Target) -> str | None:
+    """Scheme, host and port of a web server that runs in the project's folder; None without one."""
+    place = target.places[0] if target.places else None
+    return None if place is None or place.remote else _address(target.directory)
+
+
+@cache
+def _address(directory: Path) -> str | None:
+    """Of several the one that takes WebSockets, as a proxy would choose; the lowest port decides between equals."""
+    import psutil
+
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        rank = server_rank(process.info["cmdline"] or [])
+        if rank is not None and _in(process, directory):
+            found += [(rank, port, host) for host, port in _listening(process)]
+    if not found:
+        return None
+    _, port, host = min(found)
+    return f"http://{host}:{port}"
+
+
+def server_rank(words: list[str]) -> int | None:
+    """0 for an ASGI server, 1 for a WSGI server, None for anything else and for TLS, whose name we cannot know."""
+    names = [word.replace("\\", "/").rpartition("/")[2].removesuffix(".exe") for word in words]
+    told = " ".join(words).lower()
+    if "ssl" in told or "certfile" in told:
+        return None
+    program = [name for name in names[:4] if name in (*ASGI, *WSGI)]
+    if program:
+        return int(program[0] in WSGI and not any(server in told for server in ASGI))
+    return 0 if {"manage.py", "runserver"} <= set(names) or {"django-admin", "runserver"} <= set(names) else None
+
+
+def _in(process: psutil.Process, directory: Path) -> bool:
+    import psutil
+
+    try:
+        return Path(process.cwd()).is_relative_to(directory.resolve())
+    except psutil.Error:
+        return False
+
+
+def _listening(process: psutil.Process) -> list[tuple[str, int]]:
+    import psutil
+
+    try:
+        sockets = [one.laddr for one in process.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
+    except psutil.Error:
+        return []
+    return [(ANY_ADDRESS.get(at.ip, f"[{at.ip}]" if ":" in at.ip else at.ip), at.port) for at in sockets]
