@@ -99,7 +99,7 @@ class Options:
 def answer(arguments: list[str]) -> int:
     """Answer one probe on stdout; the exit code."""
     if {"-h", "--help"} & {*arguments}:
-        sys.stdout.write(USAGE)
+        sys.stdout.write(_printable(USAGE))
         return 0
     try:
         ok, reason = _ask(Options(arguments))

@@ -53,7 +53,7 @@ class ProblemSerializer(Serializer[Any]):
     title = CharField()
     status = IntegerField()
     detail = CharField()
-    errors = RefusalSerializer(many=True)
+    errors = RefusalSerializer(many=True)  # type: ignore[assignment]  # a field of that name, as RFC 9457 examples have it
 
 
 def described(*codes: int) -> dict[tuple[int, str], type[ProblemSerializer]]:

@@ -59,8 +59,8 @@ def test_an_import_that_hangs_is_named_with_the_line_where_it_stands(ask, projec
     (folder / "shop/settings/local.py").write_text(HANGING)
     began = time.monotonic()
     with pytest.raises(Unavailable, match=r"importing the settings hangs at .*local\.py:3 in <module>") as caught:
-        ask(folder, timeout=6.0)
-    assert time.monotonic() - began < 6.5
+        ask(folder, timeout=9.0)
+    assert time.monotonic() - began < 9.5
     assert "socket.py" in str(caught.value)
 
 

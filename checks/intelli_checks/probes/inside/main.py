@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -56,7 +57,8 @@ def run(request: dict[str, Any]) -> None:
     gc.disable()  # imports make no garbage worth collecting, and the process ends with them
     out = os.dup(1)
     os.dup2(2, 1)
-    faulthandler.dump_traceback_later(request["seconds"], exit=True)
+    left = request["ends"] - time.time() if "ends" in request else request["seconds"]
+    faulthandler.dump_traceback_later(max(0.1, left), exit=True)
     interview = Interview(request, out)
     for stage, question in _stages(request["purpose"]):
         interview.ask(stage, question)
