@@ -173,7 +173,7 @@ def check(
 
     if not (names or recording):
         something_to_look_at(target)
-    began = started()
+    began = started(target.timeout)
     target = repeated(with_running(target), repeat)
     verbose = verbose or any(name.partition(".")[0] == "flow" for name in names or ())  # its facts are the answer
     with Watchdog(began + target.timeout):  # a plugin may hang while it is imported
