@@ -19,7 +19,7 @@ from intelli_checks.probes.websocket_server import Handshakes, declared
 def server(ctx: Context) -> Iterator[Finding]:
     """The web server answers HTTP.
 
-    One GET of its front page; any status proves that it lives. Without an address, the one that runs in the
+    One GET of a page that is not there; any status proves that it lives. Without an address, the one that runs in the
     project's folder on this machine is asked; where there is none, nothing of this family runs.
     Cause of failure: not started, another port, a TLS certificate, a process that hangs.
     Fix: start it, or name it with --web. Example: `intelli-ops check websocket --web http://127.0.0.1:8000`.

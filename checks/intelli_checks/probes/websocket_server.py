@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 ASK = "say where the web server is: --web http://HOST:PORT (INTELLI_OPS_WEB, or web = in intelli-ops.toml)"
 MAX_ROUTES = 5
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
+NO_PAGE = "/.well-known/intelli-ops"
+"""Asked of a web server to see it answer: a view of the project, which might do something, is not run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +111,9 @@ def headers(target: Target) -> dict[str, str]:
 
 
 def look(target: Target, timeout: float) -> Server:
-    """One GET of the front page; raises Skip without an address, Unavailable when nothing answers."""
+    """One GET of a page that is not there; raises Skip without an address, Unavailable when nothing answers."""
     try:
-        answer = http.call("GET", f"{base(target)}/", timeout * 0.7, headers=login(target))
+        answer = http.call("GET", base(target) + NO_PAGE, timeout * 0.7, headers=login(target))
     except Unavailable as outage:
         if outage.facts.get("kind") in {"silent", "broken"}:
             _try_other_scheme(base(target), timeout * 0.3)
@@ -125,7 +127,7 @@ def _try_other_scheme(where: str, timeout: float) -> None:
     scheme, _, rest = where.partition("://")
     right = "http" if scheme == "https" else "https"
     try:
-        http.call("GET", f"{right}://{rest}/", timeout)
+        http.call("GET", f"{right}://{rest}{NO_PAGE}", timeout)
     except Unavailable as outage:
         if right == "http" or outage.facts.get("kind") != "tls" or http.PLAIN in str(outage):
             return
