@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from intelli_ops import bring_up, exits
-from intelli_ops.commands.local import Project
+from intelli_ops.commands.local import Project, Timeout
 from intelli_ops.say import say
 from intelli_ops.supervisor import leftovers
 from intelli_ops.supervisor.state import Busy, State, find, wait_gone
@@ -19,19 +18,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 @app.command()
 def down(
     project: Project = Path(),
-    timeout: Annotated[
-        float,
-        typer.Option(
-            "--timeout",
-            "-t",
-            envvar="INTELLI_OPS_TIMEOUT",
-            show_envvar=False,
-            min=0.0,
-            max=86400,
-            metavar="SECONDS",
-            help="How long to wait.",
-        ),
-    ] = 150.0,
+    timeout: Timeout = 150.0,
 ) -> int:
     """Stop the system that `up` started here, or what is left of it.
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ParamSpec
 import typer
 
 from intelli_ops import exits
-from intelli_ops.commands.local import Project
+from intelli_ops.commands.local import Project, Timeout
 from intelli_ops.jobs.api import ApiError, JobsApi, RefusedError, collect
 from intelli_ops.say import complain, say, say_json
 from intelli_ops.usage import UsageError
@@ -46,19 +46,6 @@ Token = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-Timeout = Annotated[
-    float,
-    typer.Option(
-        "--timeout",
-        "-t",
-        envvar="INTELLI_OPS_TIMEOUT",
-        show_envvar=False,
-        min=0.1,
-        max=86400,
-        metavar="SECONDS",
-        help="How long to wait.",
-    ),
-]
 
 
 def _told(command: Callable[P, int]) -> Callable[P, int]:

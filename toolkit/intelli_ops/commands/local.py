@@ -19,3 +19,16 @@ Project = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Keep the logs out of the terminal; files have them.")]
+Timeout = Annotated[
+    float,
+    typer.Option(
+        "--timeout",
+        "-t",
+        envvar="INTELLI_OPS_TIMEOUT",
+        show_envvar=False,
+        min=0.1,
+        max=86400,
+        metavar="SECONDS",
+        help="How long to wait.",
+    ),
+]
