@@ -51,5 +51,6 @@ def test_the_state_machine_and_the_api_on_postgresql(postgresql_server):
     files = [HERE / name for name in ("test_flow.py", "test_api.py")]
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
     env = {**os.environ, "DATABASE_URL": postgresql_server.database().url}
+    env.pop("DJANGO_SETTINGS_MODULE", None)  # left by whoever imported `config.asgi`; conftest.py sets it by itself
     done = subprocess.run(argv, cwd=HERE.parents[1], env=env, capture_output=True, text=True, timeout=280, check=False)
-    assert done.returncode == 0, done.stdout[-4000:]
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
