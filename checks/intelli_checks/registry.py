@@ -31,6 +31,7 @@ BUILTIN = (
     "intelli_checks.families.celery_earlier",
     "intelli_checks.families.celery_canary",
     "intelli_checks.families.celery_results",
+    "intelli_checks.families.celery_failures",
     "intelli_checks.families.celery_beat",
     "intelli_checks.families.celery_flower",
     "intelli_checks.families.host",

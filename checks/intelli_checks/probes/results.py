@@ -20,6 +20,8 @@ from intelli_checks.target import Place
 
 HEAD = 600
 """Bytes read of each result: status, worker and the beginning of the value come first."""
+MESSAGE = 200
+"""Characters of an exception's message."""
 MAX_CHORDS = 50
 _NOT_JSON = re.compile(r"[:\[,] *(NaN|-?Infinity) *[,\]}]")
 
@@ -68,6 +70,19 @@ class Chord:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """A task that ended with an exception."""
+
+    id: str
+    exception: str
+    """The exception's class."""
+    message: str
+    """The beginning of its message, as JSON has it; may hold anybody's data, so it is looked at and never shown."""
+    ttl: int
+    """Seconds until the result expires; -1 for never."""
+
+
+@dataclass(frozen=True, slots=True)
 class ResultSample:
     """A bounded look at stored results."""
 
@@ -80,6 +95,7 @@ class ResultSample:
     """Ids whose result holds NaN or Infinity, which Python writes and no other JSON parser reads."""
     chords: tuple[Chord, ...] = ()
     """Chords with fewer results than header tasks."""
+    failures: tuple[Failure, ...] = ()
 
 
 def sample(results: ResultStore, keyspace: Keyspace, timeout: float) -> ResultSample:
@@ -96,6 +112,11 @@ def sample(results: ResultStore, keyspace: Keyspace, timeout: float) -> ResultSa
         started,
         tuple(id_of(key) for key, head in heads.items() if _NOT_JSON.search(head)),
         chords,
+        tuple(
+            Failure(id_of(key), _word(heads[key], "exc_type"), _message(heads[key]), lifetime)
+            for key, lifetime in zip(keys, lifetimes, strict=True)
+            if key in heads and _word(heads[key], "status") == "FAILURE" and isinstance(lifetime, int)
+        ),
     )
 
 
@@ -131,6 +152,10 @@ def _heads(connection: Connection, keys: Sequence[str]) -> dict[str, str]:
     return {
         key: raw.decode("utf-8", "replace") for key, raw in zip(keys, replies, strict=True) if isinstance(raw, bytes)
     }
+
+
+def _message(head: str) -> str:
+    return head.partition('"exc_message": ')[2][:MESSAGE]
 
 
 def _word(head: str, name: str) -> str:

@@ -32,6 +32,11 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@shared_task(acks_late=True)
+def perish():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 @shared_task
 def not_a_number():
     return {"value": float("nan")}

@@ -1,0 +1,136 @@
+"""What do the results of tasks that failed lately have in common?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from math import inf
+from typing import NamedTuple
+
+from intelli_checks.context import Context
+from intelli_checks.families.wording import ago, count, listed
+from intelli_checks.model import Finding, info, warn
+from intelli_checks.probes.results import Failure
+from intelli_checks.registry import check
+from intelli_checks.text import safe
+
+LATELY = 3600.0
+"""Seconds for which a failure is news."""
+EXPIRES = 86400.0
+"""Celery's default of `result_expires`."""
+MANY = 5
+"""Failures of the application's own making before their share of the results is looked at."""
+
+
+class Kind(NamedTuple):
+    """Failures that are the system's and not the task's own."""
+
+    exceptions: str
+    """A pattern for the exception's class."""
+    message: str
+    """A pattern for its message."""
+    what: str
+    hint: str
+
+
+KINDS = (
+    Kind(
+        "WorkerLostError",
+        "",
+        "lost with the pool process that ran them, and not run again",
+        "dmesg | grep -i 'killed process'   # memory? then fewer children, or worker_max_memory_per_child",
+    ),
+    Kind(
+        "(Soft)?TimeLimitExceeded",
+        "",
+        "ended by their time limit, and not run again",
+        "raise the limit, or find what they wait for; task_acks_on_failure_or_timeout = False gives them back",
+    ),
+    Kind(
+        "NotRegistered",
+        "",
+        "dropped: the worker that took them does not know their name",
+        "restart the workers with the code that sends these tasks",
+    ),
+    Kind(
+        "OperationalError",
+        "database is locked",
+        "failed because SQLite was locked by another writer",
+        "DATABASES: PostgreSQL, or OPTIONS = {'transaction_mode': 'IMMEDIATE', 'timeout': 20} and WAL",
+    ),
+    Kind(
+        "(Operational|Programming)Error",
+        "no such (table|column)|does not exist|doesn't exist",
+        "failed because a table or column is missing in their database",
+        "python manage.py migrate   # with the worker's settings: is it the same database?",
+    ),
+    Kind(
+        "OperationalError|InterfaceError",
+        "",
+        "failed because a database or broker could not be used from the worker",
+        "compare the worker's DATABASES and broker with the web process: intelli-ops check --via worker=...",
+    ),
+    Kind(
+        "(Connection|Timeout|ConnectionRefused|ConnectionReset|BrokenPipe)Error|gaierror",
+        "",
+        "failed because a server could not be reached from the worker",
+        "intelli-ops check --via worker=...   # and send events best effort, after the commit",
+    ),
+    Kind("MemoryError", "", "ran out of memory", "fewer children, or a worker of their own with more memory"),
+    Kind(
+        "EncodeError|.*NotSerializable",
+        "",
+        "finished, and their result could not be stored",
+        "return what JSON can hold: numbers, texts, lists and dicts; no numpy value, no model",
+    ),
+)
+
+
+@check("celery.failures", needs=["celery.workers", "redis.results"])
+def failures(ctx: Context) -> Iterator[Finding]:
+    """Tasks do not fail for reasons of the system.
+
+    Looks at a sample of stored results. Cause: a pool process that was killed, a time limit, a name the worker does not
+    know, a database that is locked or not migrated, a server the worker cannot reach, a result that JSON cannot hold.
+
+    Shows as: FAILURE long after everything looks healthy again; a task with `acks_late` is not run a second time.
+
+    Fix: by the kind of failure; the finding says which. Example: 3 tasks lost with the pool process that ran them.
+    """
+    recent = [failure for failure in ctx.result_sample.failures if age(ctx, failure) <= LATELY]
+    rest = list(recent)
+    for kind in KINDS:
+        same = [failure for failure in rest if _is(kind, failure)]
+        rest = [failure for failure in rest if failure not in same]
+        if same:
+            yield warn(
+                f"{count(len(same), 'task')} {kind.what} (the last {ago(min(age(ctx, one) for one in same))} ago)",
+                hint=kind.hint,
+                subject=" and ".join(sorted({safe(failure.exception) for failure in same})),
+                ids=[safe(failure.id) for failure in same][:20],
+            )
+    if rest:
+        yield _own(ctx, rest)
+
+
+def _is(kind: Kind, failure: Failure) -> bool:
+    return bool(re.fullmatch(kind.exceptions, failure.exception) and re.search(kind.message, failure.message))
+
+
+def _own(ctx: Context, rest: list[Failure]) -> Finding:
+    """Failures of the tasks' own making: worth a line only when most of what is stored is one."""
+    names = listed(sorted({failure.exception or "an exception" for failure in rest}), 3)
+    told = f"{count(len(rest), 'task')} failed with {names} within {ago(LATELY)}"
+    if len(rest) < MANY or 2 * len(rest) < ctx.result_sample.looked_at:
+        return info(told)
+    return warn(
+        f"{told}: of {ctx.result_sample.looked_at} results looked at",
+        hint=f"the workers' logs have the tracebacks: grep -A30 {safe(rest[0].id)}",
+        ids=[safe(failure.id) for failure in rest][:20],
+    )
+
+
+def age(ctx: Context, failure: Failure) -> float:
+    """Seconds since the task ended, from what is left of its result's life; infinite for one that never expires."""
+    expires = (ctx.project.conf.get("result_expires") if ctx.project else None) or EXPIRES
+    return max(0.0, float(expires) - failure.ttl) if failure.ttl >= 0 else inf

@@ -1,0 +1,78 @@
+"""What stored failures have in common: the system's reasons are told apart from the tasks' own."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tests.unit.celery.states import ask, context, node
+
+from intelli_checks.probes.results import Failure, ResultSample, _message, _word
+
+MINUTE = 86400 - 60
+"""What is left of a result's day a minute after the task ended."""
+
+
+def failed(exception: str, message: str = "", ttl: int = MINUTE) -> Failure:
+    return Failure(f"id-{exception}", exception, message, ttl)
+
+
+def asked(*failures: Failure, looked_at: int = 100) -> list[str]:
+    return ask("celery.failures", context(node(), result_sample=ResultSample(looked_at, failures=failures)))
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        (failed("WorkerLostError"), "1 task lost with the pool process that ran them"),
+        (failed("SoftTimeLimitExceeded"), "ended by their time limit"),
+        (failed("NotRegistered", "'shop.gone'"), "does not know their name"),
+        (failed("OperationalError", '["database is locked"]'), "SQLite was locked"),
+        (failed("OperationalError", '["no such table: shop_order"]'), "a table or column is missing"),
+        (failed("ProgrammingError", '["relation \\"shop_order\\" does not exist'), "a table or column is missing"),
+        (failed("OperationalError", '["could not connect"]'), "could not be used from the worker"),
+        (failed("ConnectionError", '["Error 111 connecting"]'), "a server could not be reached"),
+        (failed("EncodeError"), "their result could not be stored"),
+    ],
+)
+def test_reasons_of_the_system_are_named(failure, words):
+    (found,) = asked(failure)
+    assert found.startswith("WARNING: 1 task")
+    assert words in found
+    assert "(the last 60 s ago)" in found
+
+
+def test_a_failure_is_told_once_by_its_first_kind():
+    found = asked(
+        failed("OperationalError", "database is locked"), failed("WorkerLostError"), failed("WorkerLostError")
+    )
+    assert [line.partition(" task")[0] for line in found] == ["WARNING: 2", "WARNING: 1"]
+
+
+def test_old_failures_and_those_of_unknown_age_are_no_news():
+    assert asked(failed("WorkerLostError", ttl=3600), failed("WorkerLostError", ttl=-1)) == []
+
+
+def test_failures_of_the_tasks_own_count_only_when_most_fail():
+    own = [failed("ValueError") for _ in range(6)]
+    assert asked(*own)[0].startswith("INFO: 6 tasks failed with ValueError")
+    assert asked(*own, looked_at=9)[0].startswith("WARNING: 6 tasks failed with ValueError")
+
+
+def test_the_message_is_looked_at_and_never_shown():
+    (found,) = asked(failed("ConnectionError", "redis://:hunter2@cache"))
+    assert "hunter2" not in found
+
+
+def test_a_stored_failure_is_read_as_celery_writes_it():
+    stored = {
+        "status": "FAILURE",
+        "result": {
+            "exc_type": "OperationalError",
+            "exc_message": ["database is locked"],
+            "exc_module": "django.db.utils",
+        },
+        "traceback": "Traceback ...",
+    }
+    head = json.dumps(stored)[:600]
+    assert (_word(head, "exc_type"), "database is locked" in _message(head)) == ("OperationalError", True)
