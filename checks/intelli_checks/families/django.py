@@ -196,12 +196,16 @@ def checks(ctx: Context) -> Iterator[Finding]:
                 yield info(text, subject=message["object"] or "")
 
 
+_LOCKED = "fuser -v FILE   # who holds it? One writer at a time: PostgreSQL, or WAL and short transactions"
+
+
 @check("django.database", stage=Stage.READY, timeout=60.0)
 def database(ctx: Context) -> Iterator[Finding]:
     """The database answers.
 
     Each of DATABASES is connected to, once, by the project's own driver and settings. Shows as: OperationalError in
-    views and tasks. Fix: start it, or correct HOST, PORT and the credentials.
+    views and tasks. Fix: start it, or correct HOST, PORT and the credentials; where SQLite is locked, end the
+    transaction that another process holds open.
     """
     for alias, told in _databases(ctx):
         if "error" in told:
@@ -209,7 +213,7 @@ def database(ctx: Context) -> Iterator[Finding]:
             text = " ".join(str(error["message"]).split())
             yield fail(
                 f"database {alias}: {error['type']}: {text}",
-                hint=f"python manage.py dbshell --database {alias}",
+                hint=_LOCKED if "database is locked" in text else f"python manage.py dbshell --database {alias}",
                 subject=alias,
             )
         elif told.get("missing_file"):
