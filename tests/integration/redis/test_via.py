@@ -47,7 +47,7 @@ def test_faults_keep_their_names(redis):
     names(check_from(HERE, with_login(server.url(), "")), "no-password")
     names(check_from(HERE, with_login(server.url(), ":wrong-password")), "wrong-password")
     with peers.closed_port() as peer:
-        names(check_from(HERE, peer.url()), "refused", "of the container")
+        names(check_from(HERE, peer.url()), "refused", "nothing listens there")
     names(check_from(HERE, "redis://nowhere.invalid:6379/0"), "dns")
 
 
