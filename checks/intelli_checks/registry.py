@@ -37,6 +37,7 @@ BUILTIN = (
     "intelli_checks.families.host",
     "intelli_checks.families.channels_settings",
     "intelli_checks.families.channels_use",
+    "intelli_checks.families.websocket_server",
     "intelli_checks.families.channels",
     "intelli_checks.families.websocket",
     "intelli_checks.families.websocket_events",

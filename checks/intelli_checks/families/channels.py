@@ -113,7 +113,7 @@ def capacity(ctx: Context) -> Iterator[Finding]:
             )
 
 
-@check("channels.backlog", needs=["redis.channels"], after=["channels.capacity"])
+@check("channels.backlog", needs=["redis.channels", "websocket.server"], after=["channels.capacity"])
 def backlog(ctx: Context) -> Iterator[Finding]:
     """Web processes and workers of Channels read what is sent to them.
 

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from intelli_checks.probes.host_facts import Disk, HostFacts, Listener, Memory, OpenFiles
+from intelli_checks.probes.host_facts import Disk, HostFacts, Listener, Memory, OpenFiles, Owner
 from intelli_checks.text import safe
 
 OURS = ("celery", "daphne", "uvicorn", "gunicorn", "redis-server", "valkey-server", "manage.py")
@@ -82,22 +82,16 @@ def listeners(ports: Iterable[int]) -> Iterator[Listener]:
             yield Listener(found.laddr[1], found.laddr[0], found.pid, _name(found.pid))
 
 
-def who_listens(port: int) -> str:
-    """The process behind a port of this machine and what it is doing, in words; empty when that is not shown to us."""
+def owner(port: int) -> Owner | None:
+    """The process behind a port of this machine; None when that is not shown to us."""
     import psutil
 
     try:
         pid = next((found.pid for found in listeners({port}) if found.pid), None)
         process = psutil.Process(pid) if pid else None
-        if process is None:
-            return ""
-        state = process.status()
-        doing = (
-            "stopped (SIGSTOP, debugger)" if state in {"stopped", "tracing-stop"} else f"{state}, and busy or paused"
-        )
-        return f"{safe(process.name())} (pid {pid}) is {doing}"
+        return Owner(process.pid, safe(process.name()), process.status()) if process else None
     except psutil.Error:
-        return ""
+        return None
 
 
 def _name(pid: int | None) -> str:

@@ -42,6 +42,24 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True)
+class Owner:
+    """The process that listens on a port, and its state as psutil names it."""
+
+    pid: int
+    name: str
+    state: str
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody stopped it (SIGSTOP, a debugger): it goes on only when it is told to."""
+        return self.state in {"stopped", "tracing-stop"}
+
+    def __str__(self) -> str:
+        doing = "stopped (SIGSTOP, debugger)" if self.stopped else f"busy, blocked or paused (state {self.state})"
+        return f"{self.name} (pid {self.pid}) is {doing}"
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """Memory of the machine and of the control group (container, systemd unit) we are in; None: no limit, not Linux."""
 

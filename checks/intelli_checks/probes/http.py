@@ -131,4 +131,4 @@ _HINTS = {
 
 
 def _unavailable(kind: str, message: str, url: str) -> Unavailable:
-    return Unavailable(f"{safe(url)}: {message}", hint=_HINTS[kind], subject=safe(url), kind=kind)
+    return Unavailable(message, hint=_HINTS[kind], subject=safe(url), kind=kind)

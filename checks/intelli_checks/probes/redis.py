@@ -12,6 +12,7 @@ from typing import Any
 from intelli_checks.dsn import Dsn
 from intelli_checks.model import Unavailable
 from intelli_checks.probes import host, redis_outage, redis_peer, redis_replies
+from intelli_checks.probes.host_facts import Owner
 from intelli_checks.probes.redis_facts import (
     RedisFacts,
     Refusal,
@@ -147,9 +148,9 @@ def _place(endpoint: Endpoint, deadline: float) -> redis_replies.Place:
     def look() -> tuple[str, str]:
         return redis_peer.look(endpoint.dsn, max(0.2, deadline - time.monotonic()), endpoint.via)
 
-    def owner() -> str:
+    def owner() -> Owner | None:
         local = endpoint.via is None and endpoint.dsn.host in redis_outage.LOOPBACK and not endpoint.dsn.unix_path
-        return host.who_listens(endpoint.dsn.port) if local else ""
+        return host.owner(endpoint.dsn.port) if local else None
 
     return redis_replies.Place(endpoint.dsn, endpoint.setting, endpoint.subject, endpoint.in_container, look, owner)
 

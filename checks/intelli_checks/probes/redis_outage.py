@@ -127,10 +127,13 @@ def _silent(error: DialError, place: Place) -> Words:
     if kind == "speaks":
         return by_reply(said, place) or _not_redis(said, place)
     owner = place.owner()
+    look = f"timeout 3 {place.cli} ping"
     return (
         "silent",
         f"accepts the connection and does not answer: {owner or 'frozen, blocked, or not a Redis'}",
-        f"timeout 3 {place.cli} ping   # on its machine: stopped, or at 100% CPU? If paused: CLIENT UNPAUSE",
+        f"kill -CONT {owner.pid}; {look}"
+        if owner and owner.stopped
+        else f"{look}   # on its machine: stopped, or at 100% CPU? If paused: CLIENT UNPAUSE",
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from intelli_checks.dsn import Dsn
+from intelli_checks.probes.host_facts import Owner
 from intelli_checks.probes.redis_facts import redis_cli
 from intelli_checks.text import safe
 
@@ -26,7 +27,7 @@ class Place:
     look: Callable[[], tuple[str, str]] = lambda: ("silent", "")
     """A second look at the port, paid for only when the first left the question open."""
 
-    owner: Callable[[], str] = lambda: ""
+    owner: Callable[[], Owner | None] = lambda: None
     """What is known about the process that listens there, when it is on this machine."""
 
     @property

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from intelli_checks.model import Skip, Unavailable
-from intelli_checks.probes import http, web_process, websocket
+from intelli_checks.probes import host, http, redis_outage, web_process, websocket
 from intelli_checks.probes.survey import Survey
 from intelli_checks.probes.websocket import Attempt
 from intelli_checks.probes.websocket_route import Route, choose
@@ -112,14 +112,25 @@ def headers(target: Target) -> dict[str, str]:
 
 def look(target: Target, timeout: float) -> Server:
     """One GET of a page that is not there; raises Skip without an address, Unavailable when nothing answers."""
+    where = base(target)
     try:
-        answer = http.call("GET", base(target) + NO_PAGE, timeout * 0.7, headers=login(target))
+        answer = http.call("GET", where + NO_PAGE, timeout * 0.7, headers=login(target))
     except Unavailable as outage:
         if outage.facts.get("kind") in {"silent", "broken"}:
-            _try_other_scheme(base(target), timeout * 0.3)
-        raise
+            _try_other_scheme(where, timeout * 0.3)
+        raise _explained(outage, where) from None
     said = bool(target.web or "://" in (target.websocket or ""))
-    return Server(base(target), answer.status, answer.server, answer.gist, said)
+    return Server(where, answer.status, answer.server, answer.gist, said)
+
+
+def _explained(outage: Unavailable, where: str) -> Unavailable:
+    """The outage of the server at `where`, not of one page, with the process that keeps silent."""
+    parts, kind, message, hint = urlsplit(where), outage.facts["kind"], str(outage), outage.hint
+    here = kind == "silent" and parts.hostname in redis_outage.LOOPBACK
+    if owner := host.owner(parts.port or (443 if parts.scheme == "https" else 80)) if here else None:
+        message = f"{message}: {owner}"
+        hint = f"kill -CONT {owner.pid}   # or restart it" if owner.stopped else hint
+    return Unavailable(message, hint=hint, subject=safe(where), kind=kind)
 
 
 def _try_other_scheme(where: str, timeout: float) -> None:
@@ -132,7 +143,7 @@ def _try_other_scheme(where: str, timeout: float) -> None:
         if right == "http" or outage.facts.get("kind") != "tls" or http.PLAIN in str(outage):
             return
     told = http.PLAIN if right == "http" else "this port speaks TLS"
-    raise Unavailable(f"{safe(where)}: {told}", hint=f"--web {right}://{rest}", subject=safe(where), kind="tls")
+    raise Unavailable(told, hint=f"--web {right}://{rest}", subject=safe(where), kind="tls")
 
 
 def shake(ctx: Context, timeout: float) -> Handshakes:
