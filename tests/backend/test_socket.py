@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 from stack import BACKEND
@@ -134,6 +135,24 @@ def test_readiness_names_what_is_missing(stack, job):
     assert str(stack.redis.port) not in answer.data.decode()
     stack.redis.start()
     until(lambda: stack.request("GET", "/health/ready").status == 200, 20, "ready again")
+
+
+@pytest.mark.parametrize("server", ["daphne", "uvicorn"])
+def test_a_body_that_drips_is_cut_off(stack, server):
+    stack.env["INTELLI_MAX_BODY_SECONDS"] = "2"
+    stack.live = stack.servers.start(BACKEND, server=server, env=stack.env)
+    head = "POST /api/jobs/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 1000\r\n\r\n"
+    began, answer = time.monotonic(), b""
+    with socket.create_connection(("127.0.0.1", stack.live.port), timeout=0.2) as connection:
+        connection.sendall(head.encode())
+        while not answer and time.monotonic() - began < 20:
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(b"0")
+            with contextlib.suppress(TimeoutError):
+                answer = connection.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert 2 <= time.monotonic() - began < 10
+    assert stack.request("GET", "/health/live").status == 200
 
 
 @pytest.mark.parametrize("announced", [True, False])

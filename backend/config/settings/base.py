@@ -94,6 +94,8 @@ INTELLI_ANONYMOUS = False
 INTELLI_MAX_IMAGES = env.int("INTELLI_MAX_IMAGES", default=20)
 INTELLI_MAX_UPLOAD_BYTES = env.int("INTELLI_MAX_UPLOAD_BYTES", default=20 * 1024 * 1024)
 INTELLI_MAX_BODY_BYTES = env.int("INTELLI_MAX_BODY_BYTES", default=100 * 1024 * 1024)
+# Longest time a request may take to arrive; a sender that drips holds its connection no longer.
+INTELLI_MAX_BODY_SECONDS = env.float("INTELLI_MAX_BODY_SECONDS", default=300.0)
 INTELLI_LEASE_SECONDS = env.float("INTELLI_LEASE_SECONDS", default=30.0)
 INTELLI_SWEEP_SECONDS = env.float("INTELLI_SWEEP_SECONDS", default=5.0)
 INTELLI_MAX_ATTEMPTS = env.int("INTELLI_MAX_ATTEMPTS", default=3)
