@@ -115,6 +115,31 @@ def eta(ctx: Context) -> Iterator[Finding]:
         )
 
 
+@check("celery.expired", needs=["celery.workers"])
+def expired(ctx: Context) -> Iterator[Finding]:
+    """No task expires while it waits for a worker.
+
+    Cause: `expires` shorter than the time messages wait: too few workers, or none that is free.
+
+    Shows as: the worker logs "Discarding revoked task", the result is REVOKED or nothing at all; no task ran and none
+    failed.
+
+    Fix: more workers for the queue, or a longer `expires`; a beat entry's default is to expire with its next run.
+    """
+    for name, queue in ctx.depths.queues.items():
+        ages = [(seconds_until(message.expires, ctx.depths.taken), message.task) for message in queue.tail]
+        late = [(-seconds, task) for seconds, task in ages if seconds is not None and seconds < 0]
+        if late:
+            longest, task = max(late)
+            yield warn(
+                f"{len(late)} of the next {count(len(queue.tail), 'message')} expired while they waited, the first "
+                f"{ago(longest)} ago ({safe(task)}): workers will drop them and say REVOKED",
+                hint=f"more workers for {safe(name)}, or a longer expires; intelli-ops check celery.backlog",
+                subject=f"queue {safe(name)}",
+                tasks=len(late),
+            )
+
+
 def seconds_until(moment: str | None, now: float) -> float | None:
     """Seconds from `now` (epoch) to an ISO 8601 moment, which is UTC unless it says otherwise; None if unreadable."""
     try:

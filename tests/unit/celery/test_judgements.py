@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from tests.unit.celery.states import CONSUMER, NOW, ask, context, node, running
@@ -74,6 +75,23 @@ def test_a_storm_of_retries():
         "60 of the next 60 messages are retries, most of shop.flaky"
         in ask("celery.retries", context(node(), depths=depths))[0]
     )
+
+
+def test_tasks_that_expired_while_they_waited():
+    def moment(seconds: float) -> str:
+        return datetime.fromtimestamp(NOW + seconds, UTC).isoformat()
+
+    tail = (
+        Message(id="1", task="shop.report", expires=moment(-90)),
+        Message(id="2", task="shop.report", expires=moment(60)),
+        Message(id="3", task="shop.nap", expires="soon"),
+        Message(id="4", task="shop.nap"),
+    )
+    depths = QueueDepths({"ai": Queue("ai", {"ai": 4}, tail)}, taken=NOW)
+    (found,) = ask("celery.expired", context(node(), depths=depths))
+    assert "1 of the next 4 messages expired while they waited, the first 90 s ago (shop.report)" in found
+    depths = QueueDepths({"ai": Queue("ai", {"ai": 3}, tail[1:])}, taken=NOW)
+    assert ask("celery.expired", context(node(), depths=depths)) == []
 
 
 def orphaned() -> QueueDepths:
