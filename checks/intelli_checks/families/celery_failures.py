@@ -37,19 +37,19 @@ KINDS = (
     Kind(
         "WorkerLostError",
         "",
-        "lost with the pool process that ran them, and not run again",
+        "lost with the pool process, and not run again",
         "dmesg | grep -i 'killed process'   # memory? then fewer children, or worker_max_memory_per_child",
     ),
     Kind(
         "(Soft)?TimeLimitExceeded",
         "",
-        "ended by their time limit, and not run again",
+        "ended by a time limit, and not run again",
         "raise the limit, or find what they wait for; task_acks_on_failure_or_timeout = False gives them back",
     ),
     Kind(
         "NotRegistered",
         "",
-        "dropped: the worker that took them does not know their name",
+        "dropped by a worker that does not know the name",
         "restart the workers with the code that sends these tasks",
     ),
     Kind(
@@ -61,7 +61,7 @@ KINDS = (
     Kind(
         "(Operational|Programming)Error",
         "no such (table|column)|does not exist|doesn't exist",
-        "failed because a table or column is missing in their database",
+        "failed because a table or column is missing in the database",
         "python manage.py migrate   # with the worker's settings: is it the same database?",
     ),
     Kind(
@@ -80,7 +80,7 @@ KINDS = (
     Kind(
         "EncodeError|.*NotSerializable",
         "",
-        "finished, and their result could not be stored",
+        "finished, and the result could not be stored",
         "return what JSON can hold: numbers, texts, lists and dicts; no numpy value, no model",
     ),
 )
@@ -95,7 +95,7 @@ def failures(ctx: Context) -> Iterator[Finding]:
 
     Shows as: FAILURE long after everything looks healthy again; a task with `acks_late` is not run a second time.
 
-    Fix: by the kind of failure; the finding says which. Example: 3 tasks lost with the pool process that ran them.
+    Fix: by the kind of failure; the finding says which. Example: 3 tasks lost with the pool process.
     """
     recent = [failure for failure in ctx.result_sample.failures if age(ctx, failure) <= LATELY]
     rest = list(recent)

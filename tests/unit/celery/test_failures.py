@@ -24,15 +24,15 @@ def asked(*failures: Failure, looked_at: int = 100) -> list[str]:
 @pytest.mark.parametrize(
     ("failure", "words"),
     [
-        (failed("WorkerLostError"), "1 task lost with the pool process that ran them"),
-        (failed("SoftTimeLimitExceeded"), "ended by their time limit"),
-        (failed("NotRegistered", "'shop.gone'"), "does not know their name"),
+        (failed("WorkerLostError"), "1 task lost with the pool process"),
+        (failed("SoftTimeLimitExceeded"), "ended by a time limit"),
+        (failed("NotRegistered", "'shop.gone'"), "does not know the name"),
         (failed("OperationalError", '["database is locked"]'), "SQLite was locked"),
         (failed("OperationalError", '["no such table: shop_order"]'), "a table or column is missing"),
         (failed("ProgrammingError", '["relation \\"shop_order\\" does not exist'), "a table or column is missing"),
         (failed("OperationalError", '["could not connect"]'), "could not be used from the worker"),
         (failed("ConnectionError", '["Error 111 connecting"]'), "a server could not be reached"),
-        (failed("EncodeError"), "their result could not be stored"),
+        (failed("EncodeError"), "the result could not be stored"),
     ],
 )
 def test_reasons_of_the_system_are_named(failure, words):
