@@ -1,6 +1,7 @@
 """What becomes of processes that crash, freeze out signals, flood, or lose their supervisor (reliability S1 to S11)."""
 
 import signal
+import socket
 import sys
 from itertools import pairwise
 
@@ -39,6 +40,18 @@ def test_s1_a_crash_loop_ends_in_fatal_with_growing_gaps_and_last_lines(drive):
     assert driven.end() == 2
     ended = driven.events[-1]
     assert ended["cpu"] / ended["wall"] < 0.05
+
+
+def test_a_port_that_is_taken_is_said_and_used_once_it_is_free(drive):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        server = f"import socket\nkept = socket.create_server(('127.0.0.1', {taken.getsockname()[1]}))\n"
+        driven = drive({"name": "web", "code": server + POLITE}, delays=(0.3, 1, 2, 4))
+        driven.phase("web", "backoff")
+        driven.wait_for_output("Address already in use")
+        assert "web | here" not in driven.terminal
+    driven.wait_for_output("web | here")
+    driven.process.terminate()
+    assert driven.end() == 0
 
 
 def test_s4_terminate_stops_busy_children_warmly_and_in_order(drive):
