@@ -13,7 +13,7 @@ from intelli_checks.registry import check
 from intelli_checks.text import safe
 
 
-@check("celery.beat_database", needs=["celery.workers", "celery.beat", "django.migrations"], timeout=60.0)
+@check("celery.beat_database", needs=["celery.workers", "celery.beat"], after=["django.migrations"], timeout=60.0)
 def beat_database(ctx: Context) -> Iterator[Finding]:
     """Whatever the database schedules is a known task, with a worker and a scheduler.
 

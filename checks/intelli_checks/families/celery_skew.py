@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -22,8 +21,6 @@ COMPARED: Mapping[str, tuple[object, str]] = {
     "task_serializer": ("json", "what its tasks send may be refused"),
     "task_reject_on_worker_lost": (None, "a task whose process dies has another end than planned"),
     "task_track_started": (False, "PENDING means something else than its reader thinks"),
-    "enable_utc": (True, "times without a zone mean other moments to it"),
-    "timezone": (None, "its schedules and local times mean other moments"),
     "result_expires": (86400, "results live longer or shorter than planned"),
     "worker_max_tasks_per_child": (None, "its processes are renewed at other times than planned"),
     "worker_max_memory_per_child": (None, "its processes are renewed at other times than planned"),
@@ -142,15 +139,7 @@ _SAME = "the same settings and environment for both; then restart the worker"
 
 def _plain(value: object) -> bool:
     """Whether a value means the same however it was written down; a timedelta does not."""
-    return (
-        value is None
-        or isinstance(value, (bool, int, float))
-        or (isinstance(value, str) and _WORD.fullmatch(value) is not None)
-    )
-
-
-_WORD = re.compile(r"[\w/+-]+")
-"""A name, of a queue or of a time zone."""
+    return value is None or isinstance(value, (bool, int, float)) or (isinstance(value, str) and value.isidentifier())
 
 
 def _visibility(conf: Mapping[str, Any]) -> int:
