@@ -75,7 +75,7 @@ class _Nursery:
         return int(answer["exit"]), str(answer["said"]).encode()
 
     def _line(self, deadline: float) -> bytes:
-        assert self._process.stdout is not None  # noqa: S101
+        assert self._process.stdout is not None  # noqa: S101  as above
         line = b""
         while not line.endswith(b"\n"):
             if not select.select([self._process.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:

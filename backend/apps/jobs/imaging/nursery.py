@@ -54,7 +54,7 @@ def obey(code: CodeType, order: bytes, writing: int) -> NoReturn:
         os.close(feed)
         os.dup2(source, 0)
         os.dup2(writing, 1)
-        sys.stdin, sys.stdout = open(0, encoding="utf-8"), open(1, "w", encoding="utf-8")  # noqa: SIM115
+        sys.stdin, sys.stdout = open(0, encoding="utf-8"), open(1, "w", encoding="utf-8")  # noqa: SIM115  they end with us
         exec(code, {"__name__": "__main__"})  # noqa: S102  our own file
         sys.stdout.flush()
         exit_code = 0
