@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import celeryd_init
+from celery.signals import celeryd_after_setup, celeryd_init
 
 from config.queues import BY_NAME
 
@@ -30,3 +30,9 @@ def apply_queue_policy(conf: Any = None, options: dict[str, Any] | None = None, 
         return
     conf.worker_concurrency = given.get("concurrency") or policy.concurrency
     conf.worker_prefetch_multiplier = given.get("prefetch_multiplier") or policy.prefetch
+
+
+@celeryd_after_setup.connect
+def load_serializers(**_: Any) -> None:
+    """Import what recording an event takes before the pool forks: its processes then share it and need not import."""
+    import apps.jobs.serializers  # noqa: F401

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from intelli_checks.model import Skip, Unavailable
@@ -80,8 +81,10 @@ class Context:
     its name in `intelli_checks.probes`, which is imported when first asked.
     """
 
-    def __init__(self, target: Target, *, deadline: float | None = None) -> None:
+    def __init__(self, target: Target, *, deadline: float | None = None, purpose: str = "survey") -> None:
         self.target = target
+        self.purpose = purpose
+        """How much the project is asked: "survey" is everything, "celery" leaves the web side out."""
         self.deadline = time.monotonic() + target.timeout if deadline is None else deadline
         self.gathered: dict[str, Future[Any]] = {}
         self.remembered: Roll | None = None
@@ -100,12 +103,21 @@ class Context:
         left = self.remaining
         return min(seconds, left - min(0.3, left / 5))
 
+    def ask_project(self) -> None:
+        """Start the interview now, on a thread of its own; whoever reads `surveys` waits for the same answer."""
+
+        def ask() -> None:
+            with suppress(Exception):  # whoever reads the fact is told
+                _ = self.surveys
+
+        threading.Thread(target=ask, name="survey", daemon=True).start()
+
     @fact
     def surveys(self) -> Mapping[str, Survey]:
         """What the project declares, at each place it was asked; raises Skip where there is no project."""
         from intelli_checks.probes import survey
 
-        return survey.gather(self.target, self.budget(self.target.timeout))
+        return survey.gather(self.target, self.budget(self.target.timeout), self.purpose)
 
     @property
     def survey(self) -> Survey:

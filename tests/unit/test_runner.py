@@ -123,7 +123,7 @@ def test_a_fact_is_gathered_once_and_its_error_is_shared():
     gathered = probe.gather
     gate = threading.Event()
 
-    def slow(target: Target, timeout: float):
+    def slow(target: Target, timeout: float, purpose: str):
         calls.append(1)
         gate.wait(5)
         raise Unavailable("gone", hint="look")

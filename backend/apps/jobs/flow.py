@@ -9,6 +9,7 @@ import datetime as dt
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -17,7 +18,6 @@ from django.utils import timezone
 
 from apps.jobs import events, publish, storage
 from apps.jobs.models import OPEN, Artifact, Image, ImageTask, Job, Kind, Status
-from apps.jobs.serializers import ImageSerializer, TaskSerializer, plain, progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def claim(task_id: uuid.UUID) -> Claim | None:
     task = ImageTask.objects.get(pk=task_id)
     if job.status == Status.QUEUED:
         job.status = Status.RUNNING
-        events.record(job, "job.started", {"progress": progress(job)})
+        events.record(job, "job.started", {"progress": _progress(job)})
     if task.kind == Kind.INGEST:
         Image.objects.filter(pk=task.image_id).update(status=Status.RUNNING)
     _record_task(job, task_id, "task.started")
@@ -114,7 +114,7 @@ def image_ready(held: Claim, width: int, height: int) -> bool:
     image.status, image.width, image.height = Status.SUCCEEDED, width, height
     image.save(update_fields=["status", "width", "height"])
     _finish_task(job, held.task_id, "task.succeeded")
-    events.record(job, "image.ready", {"image": plain(ImageSerializer(image))})
+    events.record(job, "image.ready", {"image": _document(image)})
     waiting = ImageTask.objects.filter(image_id=image.id, status=Status.QUEUED, available_at__isnull=True)
     freed = list(waiting.values_list("id", flat=True))
     waiting.update(available_at=timezone.now())
@@ -216,7 +216,7 @@ def _task_failed(job: Job, task: ImageTask) -> None:
 
 def _fail_image(job: Job, ingest: ImageTask) -> None:
     Image.objects.filter(pk=ingest.image_id).update(status=Status.FAILED)
-    events.record(job, "image.failed", {"image": plain(ImageSerializer(Image.objects.get(pk=ingest.image_id)))})
+    events.record(job, "image.failed", {"image": _document(Image.objects.get(pk=ingest.image_id))})
     waiting = ImageTask.objects.filter(image_id=ingest.image_id, status=Status.QUEUED)
     ids = list(waiting.values_list("id", flat=True))
     failure = Failure("image_unavailable", f"its image could not be read: {ingest.error_message}")
@@ -232,7 +232,21 @@ def _finish_task(job: Job, task_id: uuid.UUID, event: str) -> None:
 
 def _record_task(job: Job, task_id: uuid.UUID, event: str, **extra: object) -> None:
     task = ImageTask.objects.prefetch_related("artifacts").get(pk=task_id)
-    events.record(job, event, {"task": plain(TaskSerializer(task)), "progress": progress(job), **extra})
+    events.record(job, event, {"task": _document(task), "progress": _progress(job), **extra})
+
+
+def _document(row: Image | ImageTask) -> dict[str, Any]:
+    """The row as the API shows it."""
+    # Late: REST framework loads psycopg and requests where they are installed, 0.2 s that beat, `inspect` and a check
+    # need not wait for. Workers have it before they fork: config.celery.
+    from apps.jobs import serializers
+
+    shown = serializers.ImageSerializer(row) if isinstance(row, Image) else serializers.TaskSerializer(row)
+    return serializers.plain(shown)
+
+
+def _progress(job: Job) -> dict[str, int]:
+    return {"total": job.tasks_total, "finished": job.tasks_finished}
 
 
 def _settle(job: Job) -> None:
@@ -245,7 +259,7 @@ def _settle(job: Job) -> None:
 
 def _close(job: Job, status: Status) -> None:
     job.status, job.finished_at = status, timezone.now()
-    events.record(job, f"job.{status}", {"status": str(status), "progress": progress(job)})
+    events.record(job, f"job.{status}", {"status": str(status), "progress": _progress(job)})
     _save(job)
     transaction.on_commit(lambda: storage.discard_leftovers(job.id), robust=True)
 

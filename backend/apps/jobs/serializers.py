@@ -105,11 +105,6 @@ class JobSerializer(serializers.ModelSerializer[Job]):
         }
 
 
-def progress(job: Job) -> dict[str, int]:
-    """The progress part of a job document."""
-    return {"total": job.tasks_total, "finished": job.tasks_finished}
-
-
 def plain(serializer: serializers.BaseSerializer[Any]) -> dict[str, Any]:
     """A serializer's output as JSON-safe data: UUIDs and times as the API writes them."""
     from json import loads

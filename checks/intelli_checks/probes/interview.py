@@ -82,7 +82,7 @@ def ask(place: Place, request: Mapping[str, Any], timeout: float) -> Answer:
     limits = {"seconds": max(0.1, timeout - grace)}
     if not place.remote:  # one clock for both: what the interpreter's start costs a busy machine is not added
         limits["ends"] = time.time() + limits["seconds"]
-    program = source({**request, "marker": marker, **limits})
+    program = source({**request, "marker": marker, **limits}, piped=place.remote)
     process = _start(place)
     try:
         answer = _listen(process, program, marker, deadline)
@@ -194,7 +194,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 _BOOTSTRAP = """\
 import json, sys, types
 package = types.ModuleType("intelli_inside")
-package.__path__ = []
+package.__path__ = {path!a}
 sys.modules["intelli_inside"] = package
 for name, text in json.loads({sources!r}).items():
     module = types.ModuleType("intelli_inside." + name)
@@ -202,13 +202,18 @@ for name, text in json.loads({sources!r}).items():
     sys.modules[module.__name__] = module
     setattr(package, name, module)
     exec(compile(text, "<intelli-ops " + name + ">", "exec"), module.__dict__)
-sys.modules["intelli_inside.main"].run(json.loads({request!r}))
+from intelli_inside.main import run
+run(json.loads({request!r}))
 """
 
 
-def source(request: Mapping[str, Any]) -> bytes:
-    """The program that asks `request`: the modules of `inside` and a few lines that make them a package."""
-    return _BOOTSTRAP.format(sources=_sources(), request=json.dumps(request)).encode("ascii")
+def source(request: Mapping[str, Any], *, piped: bool = True) -> bytes:
+    """The program that asks `request`: the modules of `inside` and a few lines that make them a package.
+
+    An interpreter on this machine need not have them piped: it finds them, mostly compiled already, where we do.
+    """
+    path, sources = ([], _sources()) if piped else ([str(INSIDE)], "{}")
+    return _BOOTSTRAP.format(path=path, sources=sources, request=json.dumps(request)).encode("ascii")
 
 
 @cache

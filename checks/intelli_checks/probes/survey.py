@@ -134,8 +134,8 @@ def gather(target: Target, timeout: float, purpose: str = "survey") -> Mapping[s
     """Ask every place of `target` at the same time, within `timeout` seconds; the first place comes first.
 
     Raises Skip where there is no project, Unavailable when a place's interpreter does not start, tells nothing, or
-    stands still before the Celery app is known. The purpose "workers" asks for what planning workers takes and leaves
-    out the web side, whose imports cost as much again.
+    stands still before the Celery app is known. The purpose "workers" asks for what planning workers takes, "celery"
+    for what the checks of that family judge: both leave out the web side, whose imports cost as much again.
     """
     from intelli_checks.probes import transcript
 

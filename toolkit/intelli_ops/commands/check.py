@@ -12,7 +12,14 @@ from intelli_checks.configuration import LONGEST
 from intelli_checks.model import Severity, Stage
 from intelli_checks.target import Target
 from intelli_ops.commands.options import targeted
-from intelli_ops.commands.selection import complete_checks, mutes_for, recorded, selected, something_to_look_at
+from intelli_ops.commands.selection import (
+    complete_checks,
+    contexts,
+    mutes_for,
+    recorded,
+    selected,
+    something_to_look_at,
+)
 from intelli_ops.render import Format
 from intelli_ops.watchdog import Watchdog, started
 
@@ -176,13 +183,13 @@ def check(
     began = started(target.timeout)
     target = repeated(with_running(target), repeat)
     verbose = verbose or any(name.partition(".")[0] == "flow" for name in names or ())  # its facts are the answer
+    make = recorded(recording) if recording else contexts(target, names or (), began + target.timeout, whole=bool(save))
     with Watchdog(began + target.timeout):  # a plugin may hang while it is imported
         checks = selected(target, names or (), Stage[stage.name])
     wishes = Wishes(fmt, output, Severity[fail_level.name], verbose, quiet, color, save)
-    session = Session(target, checks, wishes, mutes_for(target, mute or ()), recorded=recording is not None)
-    if recording:
-        session.context = recorded(recording)
-    remembering = session.context = Remembering(session.context)
+    remembering = Remembering(make)
+    muted = mutes_for(target, mute or ())
+    session = Session(target, checks, wishes, muted, remembering, recorded=recording is not None)
     code = session.watch(watch) if watch else session.once(began, wait)
     if plot:
         remembering.plot(plot)

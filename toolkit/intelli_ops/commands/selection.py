@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from intelli_checks import mutes
@@ -46,6 +47,23 @@ def mutes_for(target: Target, texts: Iterable[str]) -> list[mutes.Mute]:
         if mute.id not in known:
             raise no_such("check or family to mute", mute.id, known)
     return found
+
+
+def contexts(
+    target: Target, names: Iterable[str], deadline: float, *, whole: bool
+) -> Callable[[Target, float], Context]:
+    """What makes the contexts of a run. The first asks the project at once, while the checks are still being imported.
+
+    Who asks about Celery only need not wait until the web side is imported, unless the facts are wanted `whole`. Two
+    places are always compared as a whole.
+    """
+    families = {name.partition(".")[0] for name in names}
+    narrow = families == {"celery"} and len(target.places) == 1 and not whole
+    make = partial(Context, purpose="celery" if narrow else "survey")
+    first = [make(target, deadline=deadline)]
+    if target.places:
+        first[0].ask_project()
+    return lambda target, deadline: first.pop() if first else make(target, deadline=deadline)
 
 
 def recorded(path: Path) -> Callable[[Target, float], Context]:

@@ -78,22 +78,15 @@ def _stages(purpose: str) -> list[tuple[str, Any]]:
     if purpose == "control":
         asked = (("reach", control_side.reach), ("workers", control_side.workers), ("queues", control_side.queues))
         return [*opening, ("settings", django_side.setup), ("app", celery_side.load), *asked]
-    workers: list[tuple[str, Any]] = [
-        *opening,
-        ("settings", django_side.setup),
-        ("app", celery_side.load),
-        ("celery", celery_side.declared),
-        ("tasks", celery_side.tasks),
-    ]
-    if purpose == "workers":
-        return workers
-    return [
-        *workers,
-        ("django", django_side.declared),
-        ("layers", channels_side.layers),
-        ("asgi", channels_side.routes),
-        ("usage", usage.scan),
-    ]
+    return [*opening, ("settings", django_side.setup), *_survey(purpose)]
+
+
+def _survey(purpose: str) -> list[tuple[str, Any]]:
+    """What is asked of a project that is set up: the web side, whose imports cost most, only where all is wanted."""
+    workers = [("app", celery_side.load), ("celery", celery_side.declared), ("tasks", celery_side.tasks)]
+    code = [("django", django_side.declared), ("usage", usage.scan)]
+    web = [("layers", channels_side.layers), ("asgi", channels_side.routes)]
+    return {"workers": workers, "celery": [*workers, *code]}.get(purpose, [*workers, *code, *web])
 
 
 def _interpreter(interview: Interview) -> Iterator[tuple[str, Any]]:

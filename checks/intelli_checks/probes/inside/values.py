@@ -84,11 +84,13 @@ def is_project_file(path: str) -> bool:
     if path.startswith("<"):
         return False
     path = os.path.realpath(path)
-    if any(part in path for part in ("site-packages", "dist-packages")):
+    if path.startswith(_OWN) or any(part in path for part in ("site-packages", "dist-packages")):
         return False
     return not any(path.startswith(root + os.sep) for root in _LIBRARIES)
 
 
+_FILE = globals().get("__file__")  # piped, there is none, and frames are called `<intelli-ops NAME>`
+_OWN = os.path.realpath(_FILE)[: -len("values.py")] if _FILE else "<"
 _LIBRARIES = [os.path.realpath(sysconfig.get_paths()[name]) for name in ("stdlib", "platstdlib")]
 
 
