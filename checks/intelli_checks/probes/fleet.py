@@ -20,7 +20,7 @@ def gather(layout: Layout, timeout: float, *, declared: bool) -> WorkerFleet:
     prefix under which workers answer is taken for theirs.
     """
     with opened(layout, timeout) as connection:
-        fleet = workers.gather(connection, layout, PATIENCE)
+        fleet = workers.gather(connection, layout, PATIENCE, sure=declared)
         if not fleet.listeners:
             fleet = _elsewhere(connection, layout, declared=declared) or fleet
         return workers.profiled(connection, layout, fleet, PATIENCE)

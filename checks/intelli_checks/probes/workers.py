@@ -23,6 +23,8 @@ COMMANDS: Mapping[str, Mapping[str, Any]] = {
     "scheduled": {},
 }
 """What changes from one look to the next."""
+UNACKNOWLEDGED = ("reserved", "scheduled")
+"""What a worker holds and has not started: messages Redis still keeps for it (`kombu.transport.redis.QoS`)."""
 PROFILE: Mapping[str, Mapping[str, Any]] = {
     "registered": {"taskinfoitems": list(TASK_ATTRIBUTES)},
     "conf": {},
@@ -112,12 +114,18 @@ class WorkerFleet:
         return not self.silent and not self.opaque and self.clients is not None and not self.unexplained
 
 
-def gather(connection: Connection, layout: Layout, timeout: float) -> WorkerFleet:
-    """One round; raises DialError or ReplyError as the connection does."""
+def gather(connection: Connection, layout: Layout, timeout: float, *, sure: bool = False) -> WorkerFleet:
+    """One round; raises DialError or ReplyError as the connection does.
+
+    Where the layout is `sure`, and Redis keeps no unacknowledged message, nobody is asked which of them are his: every
+    answer costs a worker two milliseconds, and thirty of them share the cores with what they work on.
+    """
     now = redis_time(connection)
+    idle = sure and connection.pipeline([("HLEN", layout.key(layout.unacked))]) == [0]
+    commands = {name: COMMANDS[name] for name in COMMANDS if not (idle and name in UNACKNOWLEDGED)}
     members = bindings(connection, layout)
     layout = layout.but(separator=separator_of(members) or layout.separator)
-    said = pidbox.ask(connection, layout, COMMANDS, timeout=timeout)
+    said = pidbox.ask(connection, layout, commands, timeout=timeout)
     names = bound_names(members, layout)
     clients = listing(connection)
     answered = {name for name, _ in said.to(pidbox.BARRIER)}

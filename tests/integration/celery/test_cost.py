@@ -26,3 +26,22 @@ def test_a_million_messages_cost_what_ten_do(lab):
         spent = client.info("commandstats")
         costs[number] = {name: stats["usec"] for name, stats in spent.items() if name.startswith("cmdstat_l")}
     assert sum(costs[MANY].values()) < sum(costs[10].values()) + 5_000, costs
+
+
+def test_who_holds_nothing_is_not_asked_what_he_holds(lab, monkeypatch):
+    from intelli_checks.probes import pidbox
+
+    asked, ask = [], pidbox.ask
+
+    def noted(connection, layout, commands, **more):
+        asked.append(set(commands))
+        return ask(connection, layout, commands, **more)
+
+    lab.worker("patient", "-c", "1")
+    monkeypatch.setattr(pidbox, "ask", noted)
+    assert lab.context(lab.survey("ai")).fleet.nodes[0].queues == ("ai",)
+    assert not asked[0] & {"reserved", "scheduled"}
+    (task,) = lab.send("noop", countdown=300)
+    lab.wait(lambda: lab.redis_client().hlen("unacked"), "the message to be delivered")
+    lab.wait(lambda: lab.context(lab.survey("ai")).fleet.held, "the worker to tell what it holds")
+    assert [request.id for request in lab.context(lab.survey("ai")).fleet.nodes[0].scheduled] == [task]

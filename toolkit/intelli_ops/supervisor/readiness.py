@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -70,9 +72,23 @@ class Drainer(threading.Thread):
             except Exception:  # noqa: BLE001 - a unit that cannot be asked is stopped like any other
                 found = Drain(known=False)
             self.tell(self.unit, self.child, found)
+            if found.known and not found.busy:
+                self._wake(drain, pause)
             if not found.known or not found.busy:
                 return
             pause.wait(0.5)
+
+    def _wake(self, drain: Callable[[], Drain], pause: threading.Event) -> None:
+        """Ask once more when the signal is sent.
+
+        A worker acts on a signal after its next event, and an idle one may have none for a second and a half
+        (`celery.worker.loops.asynloop`).
+        """
+        until = time.monotonic() + _PATIENCE
+        while self.unit.child is self.child and self.unit.step == "drain" and time.monotonic() < until:
+            pause.wait(0.02)
+        with contextlib.suppress(Exception):  # it is on its way out, or gone
+            drain()
 
 
 def asked(ask: Question) -> Readiness:
