@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 
 QUESTIONS = ("live", "ready", "startup")
 USAGE = f"""\
-usage: intelli-ops probe {{live,ready,startup}} [--heartbeat FILE | --node NAME | --url URL | --beat FILE] [OPTIONS]
+usage: intelli-ops probe {{live,ready,startup}} [OPTIONS]
+         [--heartbeat FILE | --node NAME | --url URL | --beat FILE]
 
 Answer one probe: exit 0 yes, 1 no, 2 usage error.
 
 options:
-  --heartbeat FILE   a worker's own pulse; default: ${heartbeat.VARIABLE} or {heartbeat.DEFAULT}
+  --heartbeat FILE   a worker's own pulse; default: ${heartbeat.VARIABLE},
+                     or {heartbeat.DEFAULT}
   --node NAME        worker@host: ask this one worker through the broker
   --url URL          HTTP address that answers 2xx when well
   --beat FILE        beat's schedule file, written while beat runs
@@ -38,13 +40,16 @@ options:
   -h, --help         this
 
 examples:
-  intelli-ops probe live                          the worker's own heartbeat (intelli_ops.bootsteps), no broker asked
-  intelli-ops probe ready --node ai@host1         ask that worker through the broker; nothing installed in it
+  intelli-ops probe live
+      the worker's own heartbeat (intelli_ops.bootsteps), no broker asked
+  intelli-ops probe ready --node ai@host1
+      ask that worker through the broker; nothing installed in it
   intelli-ops probe ready --url http://127.0.0.1:8000/health/ready
   intelli-ops probe live --beat celerybeat-schedule --max-age 400
 
-The broker comes from INTELLI_OPS_BROKER or CELERY_BROKER_URL, so that no password stands in the process list.
-Use live for livenessProbe, ready for readinessProbe, startup for startupProbe. A liveness probe must not ask the
+The broker comes from INTELLI_OPS_BROKER or CELERY_BROKER_URL, so that no
+password stands in the process list. Use live for livenessProbe, ready for
+readinessProbe, startup for startupProbe. A liveness probe must not ask the
 broker: a Redis outage would restart every worker.
 """
 _SOURCES = ("--heartbeat", "--node", "--url", "--beat")
