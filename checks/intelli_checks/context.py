@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from intelli_checks.probes.flower import Flower
     from intelli_checks.probes.host_facts import HostFacts
     from intelli_checks.probes.keyspace import Keyspace
+    from intelli_checks.probes.layer_users import LayerUser
     from intelli_checks.probes.layout import Layout
     from intelli_checks.probes.processes import Process
     from intelli_checks.probes.queues import QueueDepths
@@ -372,6 +373,13 @@ class Context:
             for endpoint in self.channels_endpoints
             for state in channels_state.gather(endpoint, self.budget(2.0), prefixes=prefixes)
         )
+
+    @fact
+    def layer_users(self) -> tuple[LayerUser, ...]:
+        """Whose processes use the first layer's database; raises Skip where no layer is on a Redis."""
+        from intelli_checks.probes import layer_users
+
+        return layer_users.gather(self.target, self.survey, self.channels_endpoints[0], self.budget(3.0))
 
     @fact
     def web_server(self) -> Server:

@@ -39,6 +39,7 @@ BUILTIN = (
     "intelli_checks.families.channels_use",
     "intelli_checks.families.websocket_server",
     "intelli_checks.families.channels",
+    "intelli_checks.families.channels_shared",
     "intelli_checks.families.websocket",
     "intelli_checks.families.websocket_events",
     "intelli_checks.families.flow",
