@@ -50,5 +50,14 @@ def rows():
 
 
 @shared_task
+def admit(number):
+    from visits.models import Visit
+
+    visit = Visit.objects.get(pk=number)
+    visit.state = "done"
+    visit.save()
+
+
+@shared_task
 def announce(line):
     async_to_sync(get_channel_layer().group_send)("board", {"type": "board.line", "line": line})

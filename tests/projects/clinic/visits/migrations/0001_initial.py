@@ -10,6 +10,7 @@ class Migration(migrations.Migration):
             [
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("name", models.CharField(max_length=50)),
+                ("state", models.CharField(default="pending", max_length=20)),
             ],
         )
     ]
