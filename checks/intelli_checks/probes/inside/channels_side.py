@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from . import values
 
@@ -70,9 +70,8 @@ def _url(entry: dict[str, Any]) -> str:
     if isinstance(address, (tuple, list)):
         entry = {**entry, "host": address[0], "port": address[1]}
     elif address:
-        return str(address)
-    password = entry.get("password")
-    login = f"{quote(str(entry.get('username') or ''), safe='')}:{quote(str(password), safe='')}@" if password else ""
+        return _completed(str(address), entry)
+    login = _login(entry)
     if entry.get("sentinels"):
         members = ";".join(f"sentinel://{login}{host}:{port}" for host, port in entry["sentinels"])
         return f"{members}/{entry.get('db', 0)}"
@@ -80,6 +79,28 @@ def _url(entry: dict[str, Any]) -> str:
         return f"unix://{login}{entry['path']}"
     scheme = "rediss" if entry.get("ssl") else "redis"
     return f"{scheme}://{login}{entry.get('host', 'localhost')}:{entry.get('port', 6379)}/{entry.get('db', 0)}"
+
+
+def _login(entry: dict[str, Any]) -> str:
+    password = entry.get("password")
+    return f"{quote(str(entry.get('username') or ''), safe='')}:{quote(str(password), safe='')}@" if password else ""
+
+
+def _completed(address: str, entry: dict[str, Any]) -> str:
+    """A URL with the login and database given beside it; as in redis-py, what the URL says itself comes first."""
+    try:
+        url = urlsplit(address)
+    except ValueError:  # an open bracket: the tool says so, not the interview
+        return address
+    if "@" not in url.netloc and "password=" not in url.query:
+        url = url._replace(netloc=_login(entry) + url.netloc)
+    if entry.get("db") and "db=" not in url.query:
+        if url.scheme == "unix":
+            url = url._replace(query="&".join(filter(None, (url.query, f"db={entry['db']}"))))
+        elif not url.path.strip("/"):
+            url = url._replace(path=f"/{entry['db']}")
+    whole = urlunsplit(url)
+    return whole if "://" in whole else whole.replace(":", "://", 1)  # urlunsplit drops an empty host
 
 
 # -- the ASGI application ---------------------------------------------------------------------------------------------

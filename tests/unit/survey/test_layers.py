@@ -1,0 +1,57 @@
+"""Hosts of a channel layer in whatever spelling channels_redis takes, objects of redis-py among them."""
+
+from __future__ import annotations
+
+SECRET, OTHER = "hush-hush-hush", "c0ntents-of-an-object"
+OBJECTS = f"""
+from redis.backoff import NoBackoff
+from redis.credentials import UsernamePasswordCredentialProvider
+from redis.asyncio.retry import Retry
+from redis.exceptions import ConnectionError as Lost
+
+CHANNEL_LAYERS["default"]["CONFIG"]["hosts"] = [
+    {{
+        "address": "redis://layer.example:6380",
+        "db": 3,
+        "password": "{SECRET}",
+        "socket_timeout": 15,
+        "health_check_interval": 5,
+        "retry": Retry(NoBackoff(), 1),
+        "retry_on_error": [Lost],
+        "credential_provider": UsernamePasswordCredentialProvider("u", "{OTHER}"),
+    }},
+    {{"address": "redis://:in-the-url@layer.example/4", "db": 9, "password": "{SECRET}"}},
+    {{"address": "unix:///run/redis.sock", "password": "{SECRET}"}},
+]
+"""
+
+
+def surveyed(ask, project):
+    folder = project("live")
+    settings = folder / "backend/portal/settings.py"
+    settings.write_text(settings.read_text() + OBJECTS)
+    return ask(folder)
+
+
+def test_objects_among_a_host_s_options_stay_where_they_are(ask, project):
+    told = surveyed(ask, project)
+    assert told.errors == ()
+    (layer,) = told.layers
+    assert layer.problem is None
+    assert layer.options[0] == {"socket_timeout": 15, "health_check_interval": 5}
+
+
+def test_what_stands_beside_the_address_counts_unless_the_url_says_it(ask, project):
+    hosts = surveyed(ask, project).layers[0].hosts
+    assert [(host.address, host.database, host.password) for host in hosts] == [
+        ("layer.example:6380", 3, SECRET),
+        ("layer.example:6379", 4, "in-the-url"),
+        ("/run/redis.sock", 0, SECRET),
+    ]
+
+
+def test_no_password_of_a_host_is_printed(ask, project):
+    told = repr(surveyed(ask, project))
+    assert SECRET not in told
+    assert OTHER not in told
+    assert "in-the-url" not in told
