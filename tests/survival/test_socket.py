@@ -1,4 +1,4 @@
-"""J22 to J24: the WebSocket is cut, not read, and its server stopped; the client still learns how it ended."""
+"""J22 to J24: the WebSocket is cut, not read, its server or Redis restarted; the client still learns how it ended."""
 
 import os
 import signal
@@ -14,6 +14,7 @@ from intelli_fixtures.proxy import proxy
 
 ENDS = {"job.succeeded", "job.failed", "job.cancelled"}
 FINAL_SECONDS = 2.0
+REJOINED_SECONDS = 4.0
 MEGABYTE = 2**20
 UPDATES = """
 from django.db import transaction
@@ -121,3 +122,27 @@ def test_j24_a_server_that_ends_with_open_sockets(stack, image, number):
     frames = stack.watch(job["id"], after=last[0]).collect(is_end)
     assert seqs(frames) == list(range(last[0] + 1, frames[-1]["seq"] + 1))
     until(lambda: stack.job(job["id"])["status"] == "succeeded", 5, "the API agrees")
+
+
+def members(stack, job):
+    """How many sockets follow the job, as the channel layer sees it."""
+    return stack.redis.command("ZCARD", f"asgi:group:job-{job['id']}", db=1)
+
+
+@pytest.mark.parametrize("already_open", [1, 3])
+def test_the_first_handshake_after_a_restart_of_redis_succeeds(stack, image, already_open, record_property):
+    """The server's pooled connections to the layer are dead then: a consumer that joins in `connect` answers 500."""
+    stack.serve()
+    stack.worker()
+    with stack.endpoint.held():
+        job = stack.submit([image], ["describe"])
+        clients = [stack.watch(job["id"]) for _ in range(already_open)]
+        until(lambda: members(stack, job) == already_open, 5, "the sockets to join")
+        stack.redis.restart()
+        clients.append(stack.watch(job["id"]))
+        assert clients[-1].receive()["job"]["id"] == job["id"]
+        took, _ = stack.timed(lambda: until(lambda: members(stack, job) == len(clients), 30, "all to join again"))
+        record_property("all joined again, seconds", round(took, 2))
+        assert took < REJOINED_SECONDS
+    for client in clients:  # none was closed, and each learns the end
+        client.collect(is_end)

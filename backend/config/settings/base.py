@@ -154,7 +154,8 @@ CELERY_REDIS_SOCKET_KEEPALIVE = True
 # --- Channels -------------------------------------------------------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default="redis://localhost:6379/1")
 # channels_redis blocks 5 s at a time on an idle socket and redis-py 8 gives up after 5 s by default, which closes the
-# WebSocket. Above 5, and still finite so that a half-open connection is noticed.
+# WebSocket. Above 5, and still finite so that a half-open connection is noticed. No `retry_on_error`: it would hide a
+# restart of Redis from `receive`, and the error is what makes a socket join its group again, which Redis forgot.
 _LAYER_HOST = {"address": REDIS_URL, "socket_timeout": 15, "socket_connect_timeout": 3, "socket_keepalive": True}
 CHANNEL_LAYERS = {
     "default": {
