@@ -28,7 +28,16 @@ class Broken:
     "flow.job",
     stage=Stage.DEEP,
     timeout=120.0,
-    needs=["websocket.server", "celery.app", "redis.broker", "redis.channels"],
+    needs=[
+        "websocket.server",
+        "celery.app",
+        "redis.broker",
+        "redis.channels",
+        "channels.handlers",
+        "channels.group_names",
+        "websocket.handshake",
+    ],
+    after=["websocket.delivery"],  # our job's events would reach the socket that waits for another message there
 )
 def job(ctx: Context) -> Iterator[Finding]:
     """One real job comes through, from the request to its last event.

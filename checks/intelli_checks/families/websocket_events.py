@@ -61,7 +61,7 @@ def _reads_layer(ctx: Context) -> bool:
     return any(route["path"] == pattern and route.get("layer") in aliases for route in routes)
 
 
-@check("websocket.delivery", timeout=14.0, needs=["websocket.group", "channels.idle"])
+@check("websocket.delivery", timeout=14.0, needs=["websocket.group", "channels.idle", "channels.handlers"])
 def delivery(ctx: Context) -> Iterator[Finding]:
     """A message sent into the layer is read by the process that holds the socket.
 
@@ -84,8 +84,9 @@ def delivery(ctx: Context) -> Iterator[Finding]:
     elif not found.own and found.close_code in {1006, 1011}:
         yield fail(
             f"the web process took the message and closed our socket with {code(found.close_code)}: it cannot decode "
-            "what the project sends, as with other symmetric_encryption_keys",
-            hint=_RESTART,
+            "what the project sends, as with other symmetric_encryption_keys; or another event of the group came just "
+            "then, which its consumer cannot handle",
+            hint=f"{_RESTART}; {LOOK}",
         )
     elif found.own and found.close_code is not None:
         yield _died(ctx, found)

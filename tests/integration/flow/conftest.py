@@ -37,7 +37,7 @@ def start(relay: Any, tmp_path: Any) -> Any:
 
     def run(fault: str = "", *, web: Any = None, worker: Any = None) -> str:
         env = relay.env(**{"fault": fault, **(worker or {})})
-        workers.start(RELAY, relay.redis.url(0), ["orders"], app="relay", env=env)
+        workers.start(relay.project, relay.redis.url(0), ["orders"], app="relay", env=env)
         return str(relay.serve(**{"fault": fault, **(web or {})}))
 
     yield run

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.integration.channels.harness import RELAY, check, context, place
 
+from intelli_checks.context import Context
 from intelli_checks.model import Result
 from intelli_fixtures import front
 from intelli_fixtures.certs import Certificates
@@ -27,7 +30,7 @@ class Relay:
     """One project on one Redis: its environment, its servers, and what the checks say."""
 
     def __init__(self, redis: Any, folder: Path) -> None:
-        self.redis, self.folder = redis, folder
+        self.redis, self.folder, self.project = redis, folder, RELAY
         self.servers = Servers(folder)
         self.children: list[Child] = []
 
@@ -43,15 +46,15 @@ class Relay:
 
     def migrate(self) -> None:
         manage = [sys.executable, "manage.py", "migrate", "-v0"]
-        subprocess.run(manage, cwd=RELAY, env={**os.environ, **self.env()}, check=True, timeout=60)
+        subprocess.run(manage, cwd=self.project, env={**os.environ, **self.env()}, check=True, timeout=60)
 
     def serve(self, fault: str = "", server: Any = "daphne", **layer: Any) -> str:
         env = self.env(fault, **layer)
-        return self.servers.start(RELAY, application="relay.asgi:application", server=server, env=env).url
+        return self.servers.start(self.project, application="relay.asgi:application", server=server, env=env).url
 
     def run(self, name: str, argv: list[str], port: int) -> str:
         """Any other server that listens on `port`."""
-        child = Child(argv, log=self.folder / f"{name}.log", cwd=RELAY, env=self.env(), name=name)
+        child = Child(argv, log=self.folder / f"{name}.log", cwd=self.project, env=self.env(), name=name)
         self.children.append(child)
         child.wait_until(lambda: accepts(port), 30, f"listening on {port}")
         return f"http://127.0.0.1:{port}"
@@ -71,7 +74,18 @@ class Relay:
 
     def check(self, *ids: str, web: str, **target: Any) -> dict[str, Result]:
         target = {"websocket": PATH + TOKEN, **target}
-        return check(context(place("here", **self.env()), web=web, **target), *ids)
+        here = replace(place("here", **self.env()), directory=self.project)
+        asked = context(here, web=web, **target)
+        return check(Context(replace(asked.target, directory=self.project)), *ids)
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Write something else in a file of a copy of the project, which from now on is the one that is served."""
+        if self.project == RELAY:
+            self.project = self.folder / "copy"
+            shutil.copytree(RELAY, self.project, ignore=shutil.ignore_patterns("__pycache__"))
+        text = (self.project / file).read_text("utf-8")
+        assert old in text
+        (self.project / file).write_text(text.replace(old, new), "utf-8")
 
     def stop(self) -> None:
         self.servers.stop()

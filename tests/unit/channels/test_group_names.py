@@ -57,3 +57,25 @@ def test_two_names_meet_when_some_text_fits_both(one, other, meet):
     from intelli_checks.families.channels_settings import overlap
 
     assert overlap(one, other) is overlap(other, one) is meet
+
+
+@pytest.mark.parametrize(
+    ("code", "types"),
+    [
+        ("send({'type': 'order.moved'})", ["order.moved"]),
+        ("message = {'type': 'order.moved', 'n': 1}\nsend(message)", ["order.moved"]),
+        ("KIND = 'order.moved'\nsend({'type': KIND})", ["order.moved"]),
+        ("KIND = 'order.moved'\nmessage = {'type': KIND}\nsend(message)", ["order.moved"]),
+        ("send(message={'type': 'order.moved'})", ["order.moved"]),
+        ("message = {'type': 'a.b'}\nmessage['type'] = kind()\nsend(message)", []),
+        ("message = {'type': 'a.b'}\nmessage = {'type': 'c.d'}\nsend(message)", []),
+        ("def tell(message={'type': 'a.b'}):\n    send(message)", []),
+        ("send({'type': 'order.moved' if late else 'order.changed'})", []),
+        ("send({'type': f'order.{what}'})", []),
+    ],
+)
+def test_the_type_of_an_event_is_read_through_names_that_stand_for_one_thing(code, types):
+    from intelli_checks.probes.inside.usage import uses
+
+    found = uses(code.replace("send(", "async_to_sync(layer.group_send)(group, "))
+    assert [use["type"] for use in found if use["kind"] == "event"] == types

@@ -60,9 +60,11 @@ class _Reader(ast.NodeVisitor):
         self.atomic = 0
         self.pending: set[str] = set()
         self.texts: group_names.Known = {}
+        self.messages: dict[str, ast.Dict] = {}
 
     def read(self, tree: ast.Module) -> list[Found]:
         self.texts = group_names.assigned(tree)
+        self.messages = _messages(tree)
         self.visit(tree)
         return self.found
 
@@ -131,8 +133,10 @@ class _Reader(ast.NodeVisitor):
         return isinstance(owner, ast.Name) and owner.id in self.pending
 
     def _event(self, called: str, node: ast.Call) -> None:
-        for argument in node.args[1:2]:
-            kind = _dict_value(argument, "type")
+        named = [keyword.value for keyword in node.keywords if keyword.arg == "message"]
+        for argument in node.args[1:2] or named:
+            message = self.messages.get(argument.id) if isinstance(argument, ast.Name) else argument
+            kind = _dict_value(message, "type", self.texts)
             if kind and (called == "group_send" or "." in kind):
                 self.add("event", node, type=kind)
 
@@ -159,9 +163,26 @@ def _number(node: ast.AST) -> float | None:
     return None
 
 
-def _dict_value(node: ast.AST, name: str) -> str | None:
+def _dict_value(node: ast.AST | None, name: str, texts: dict[str, Any]) -> str | None:
+    """The text under a key of a dictionary that is written out; None where only the running program knows it."""
     if isinstance(node, ast.Dict):
         for key, value in zip(node.keys, node.values):
-            if isinstance(key, ast.Constant) and key.value == name and isinstance(value, ast.Constant):
-                return str(value.value)
+            if isinstance(key, ast.Constant) and key.value == name:
+                found = group_names.text(value, texts)
+                return found if found and "*" not in found else None
     return None
+
+
+def _messages(tree: ast.Module) -> dict[str, ast.Dict]:
+    """Name -> the one dictionary it stands for in this module; what is a parameter as well is left out."""
+    given: dict[str, list[ast.AST]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg):
+            given.setdefault(node.arg, []).append(node)
+        elif isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    given.setdefault(target.id, []).append(node.value)
+                elif isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
+                    given.setdefault(target.value.id, []).append(node)  # its type may be what is changed
+    return {name: found[0] for name, found in given.items() if len(found) == 1 and isinstance(found[0], ast.Dict)}
