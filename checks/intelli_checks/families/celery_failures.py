@@ -76,6 +76,12 @@ KINDS = (
         "failed because a server could not be reached from the worker",
         "intelli-ops check --via worker=...   # and send events best effort, after the commit",
     ),
+    Kind(
+        "OSError",
+        r"No space left on device|quota exceeded|\b(28|122),",
+        "failed because a disk or a quota is full",
+        "df -h; df -i   # on the worker's machine, where MEDIA_ROOT and the temporary folder are",
+    ),
     Kind("MemoryError", "", "ran out of memory", "fewer children, or a worker of their own with more memory"),
     Kind(
         "EncodeError|.*NotSerializable",
@@ -91,7 +97,8 @@ def failures(ctx: Context) -> Iterator[Finding]:
     """Tasks do not fail for reasons of the system.
 
     Looks at a sample of stored results. Cause: a pool process that was killed, a time limit, a name the worker does not
-    know, a database that is locked or not migrated, a server the worker cannot reach, a result that JSON cannot hold.
+    know, a database that is locked or not migrated, a server the worker cannot reach, a full disk, a result that JSON
+    cannot hold.
 
     Shows as: FAILURE long after everything looks healthy again; a task with `acks_late` is not run a second time.
 

@@ -183,16 +183,24 @@ def _heard(plan: Plan, run: Run) -> Broken | None:
     if not plan.terminal or any(frame.name in plan.terminal for frame in run.frames):
         return None
     last = run.states[-1][0]
-    if run.subscribed > last:
-        return Broken(
-            "event",
-            f"{ended} after {last:.3f} s, before its WebSocket was open ({run.subscribed:.3f} s), and the consumer "
-            "told nothing of what was over",
-            "send the current state when a consumer connects: layers keep nothing for late comers",
-        )
+    if len(run.states) == 1 or run.subscribed > last:
+        return _too_late(run, ended, last)
     return Broken(
         "event",
         f"{ended}, its WebSocket was open since {run.subscribed:.3f} s and heard {len(run.frames)} frames, none of "
         f"{listed(plan.terminal)}",
         "the worker sends into another layer or group than the socket listens to: intelli-ops check channels websocket",
+    )
+
+
+def _too_late(run: Run, ended: str, last: float) -> Broken:
+    """The job was over before we could listen; what was told then is nobody's to hear again."""
+    snapshot = "send the current state when a consumer connects: layers keep nothing for late comers"
+    if run.subscribed is not None and run.subscribed > last:
+        before = f"before its WebSocket was open ({run.subscribed:.3f} s), and it told nothing of what was over"
+        return Broken("event", f"{ended} after {last:.3f} s, {before}", snapshot)
+    return Broken(
+        "event",
+        f"{ended} when it was looked at first ({last:.3f} s), and its WebSocket told nothing of what was over",
+        f"{snapshot}; if it does, group or layer differ: intelli-ops check channels websocket",
     )

@@ -32,6 +32,8 @@ def asked(*failures: Failure, looked_at: int = 100) -> list[str]:
         (failed("ProgrammingError", '["relation \\"shop_order\\" does not exist'), "a table or column is missing"),
         (failed("OperationalError", '["could not connect"]'), "could not be used from the worker"),
         (failed("ConnectionError", '["Error 111 connecting"]'), "a server could not be reached"),
+        (failed("OSError", '[28, "No space left on device"]'), "a disk or a quota is full"),
+        (failed("OSError", '[122, "Disk quota exceeded"]'), "a disk or a quota is full"),
         (failed("EncodeError"), "the result could not be stored"),
     ],
 )

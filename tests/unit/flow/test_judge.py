@@ -52,6 +52,7 @@ def test_a_job_that_came_through_has_no_broken_hop():
         (replace(GOOD, subscribed=None, refusal="HTTP 403", frames=()), "socket", "HTTP 403"),
         (replace(GOOD, frames=(), close_code=1011), "socket", "1011"),
         (replace(GOOD, frames=(), subscribed=0.5), "event", "before its WebSocket was open"),
+        (replace(GOOD, frames=(), states=((0.2, "done"),)), "event", "when it was looked at first"),
         (replace(GOOD, frames=GOOD.frames[:2]), "event", "heard 2 frames"),
     ],
 )

@@ -59,5 +59,17 @@ def admit(number):
 
 
 @shared_task
+def discharge(number):
+    admit(number)
+    announce("done")
+
+
+@shared_task
+def archive(path):
+    with open(path, "w") as file:
+        file.write("a scan")
+
+
+@shared_task
 def announce(line):
     async_to_sync(get_channel_layer().group_send)("board", {"type": "board.line", "line": line})
