@@ -56,6 +56,7 @@ class Stack:
         self.http = urllib3.PoolManager(timeout=urllib3.Timeout(total=30), retries=False)
         self.live: Any = None
         self.submitted: list[str] = []
+        self.credentials: dict[str, dict[str, str]] = {}
 
     def manage(self, *arguments: str) -> str:
         argv = [sys.executable, "manage.py", *arguments]
@@ -93,10 +94,12 @@ class Stack:
         assert response.status in {200, 202}, response.data
         job = response.json()
         self.submitted.append(job["id"])
+        # To anybody else the job does not exist, and that includes whoever asks later how it ended.
+        self.credentials[job["id"]] = {name: value for name, value in headers.items() if name == "Authorization"}
         return job
 
     def job(self, job_id: str) -> dict[str, Any]:
-        return json.loads(self.request("GET", f"/api/jobs/{job_id}/").data)
+        return json.loads(self.request("GET", f"/api/jobs/{job_id}/", headers=self.credentials.get(job_id, {})).data)
 
     def finished(self, job_id: str, timeout: float = 60) -> dict[str, Any]:
         def terminal() -> dict[str, Any] | None:
@@ -109,7 +112,9 @@ class Stack:
 
     def watch(self, job_id: str, after: int | None = None) -> Any:
         query = "" if after is None else f"?after={after}"
-        return self.sockets.connect(f"{self.live.ws_url}/ws/jobs/{job_id}/{query}")
+        return self.sockets.connect(
+            f"{self.live.ws_url}/ws/jobs/{job_id}/{query}", headers=self.credentials.get(job_id, {})
+        )
 
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         return self.database.rows(query, *values)
