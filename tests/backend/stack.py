@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -130,7 +130,10 @@ class Stack:
         assert {job["status"] for job in jobs} <= TERMINAL
         assert {task["status"] for task in tasks.values()} <= TERMINAL
         assert {job.replace("-", "") for job in self.submitted} <= {job["id"] for job in jobs}
-        finishes = [task_id for job in jobs for task_id in self._finishes(job)]
+        events = defaultdict(list)
+        for event in self.rows("SELECT * FROM jobs_event ORDER BY job_id, seq"):
+            events[event["job_id"]].append(event)
+        finishes = [task_id for job in jobs for task_id in self._finishes(job, events[job["id"]])]
         assert Counter(finishes) == Counter(dict.fromkeys(tasks, 1))
         self._assert_files(tasks)
 
@@ -142,9 +145,8 @@ class Stack:
             assert [frame["seq"] for frame in frames] == list(range(1, job["seq"] + 1))
             assert frames[-1]["name"] == f"job.{job['status']}"
 
-    def _finishes(self, job: dict[str, Any]) -> list[str]:
+    def _finishes(self, job: dict[str, Any], events: list[dict[str, Any]]) -> list[str]:
         """The tasks whose end the job's events tell, once the events themselves are as they must be."""
-        events = self.rows("SELECT * FROM jobs_event WHERE job_id = ? ORDER BY seq", job["id"])
         assert [event["seq"] for event in events] == list(range(1, job["seq"] + 1))
         assert events[-1]["name"] == f"job.{job['status']}"
         ends = {"task.succeeded", "task.failed", "task.cancelled"}
