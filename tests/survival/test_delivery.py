@@ -97,7 +97,7 @@ def test_j19_a_burst_under_three_kills(stack, image, jobs, record_property):
 
 
 def reach(stack, count):
-    until(lambda: finished(stack) >= count, 180, lambda: f"{finished(stack)} of {count} finished")
+    until(lambda: finished(stack) >= count, 180, lambda: f"{finished(stack)} of {count:g} finished", poll=0.2)
 
 
 def kill_in_the_middle(stack, worker):

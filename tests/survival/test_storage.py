@@ -7,7 +7,7 @@ import pytest
 from system_fixtures import both_databases
 
 CHART = "tone_curve"
-LOCK_SECONDS = 8.0
+LOCK_SECONDS = 10.0
 
 
 def refused(stack, job):

@@ -12,6 +12,8 @@ from stack import PROFILES
 from intelli_fixtures.processes import until
 
 CHART = "tone_curve"
+RESTART_SECONDS = 3 + 1 + 5
+"""Lease, sweep, and what a machine may take: by then a lost task runs again."""
 
 
 def test_j1_a_killed_pool_process_costs_one_attempt(stack, image):
@@ -20,7 +22,8 @@ def test_j1_a_killed_pool_process_costs_one_attempt(stack, image):
     with stack.endpoint.held():
         job = stack.caught(image)
         stack.kill_holder(worker)
-        stack.asked()
+        took, _ = stack.timed(stack.asked)
+    assert took < RESTART_SECONDS
     assert stack.finished(job["id"])["status"] == "succeeded"
     assert stack.describing(job["id"])["attempt"] == 2
     assert worker.child.returncode is None
@@ -35,7 +38,7 @@ def test_j2_a_killed_main_process_leaves_no_child_and_loses_nothing(stack, image
         children = worker.pool_pids()
         assert children
         os.kill(worker.child.pid, signal.SIGKILL)  # the main process alone: its children must notice by themselves
-        until(lambda: not any(psutil.pid_exists(pid) for pid in children), 5, "the children of the dead worker ended")
+        until(lambda: not any(psutil.pid_exists(pid) for pid in children), 2, "the children of the dead worker ended")
         stack.worker()
     assert stack.finished(job["id"])["status"] == "succeeded"
     assert stack.describing(job["id"])["attempt"] == 2
