@@ -32,6 +32,12 @@ def test_folder_and_files_are_private(tmp_path):
     assert (state.root / "system.json").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_folder_that_others_could_read_is_closed_to_them(tmp_path):
+    (tmp_path / ".intelli-ops").mkdir()
+    (tmp_path / ".intelli-ops").chmod(0o755)
+    assert State(tmp_path).root.stat().st_mode & 0o777 == 0o700
+
+
 def test_a_folder_that_is_a_link_is_refused(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / ".intelli-ops").symlink_to(tmp_path / "elsewhere")

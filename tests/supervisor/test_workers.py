@@ -210,7 +210,7 @@ def test_a_crash_loop_of_one_worker_leaves_the_others_and_decides_the_exit_code(
 
 def test_no_password_reaches_a_command_line(shop, intelli_redis_server):
     server = intelli_redis_server(password="CANARY-in-argv")
-    shop.environment["SHOP_BROKER"] = server.url()
+    shop.environment |= {"SHOP_BROKER": server.url(), "INTELLI_OPS_BROKER": server.url()}
     process = shop.start()
     shop.wait_ready()
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
