@@ -78,3 +78,28 @@ def test_a_home_folder_is_not_searched_through(tmp_path, monkeypatch):
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     write(tmp_path, {"notes/old/tasks.py": APP})
     assert not find_project(tmp_path).found
+
+
+def test_a_home_folder_that_holds_the_project_is_searched(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    write(tmp_path, {"requirements.txt": "celery", "bin/x.py": "", "shop/__init__.py": "", "shop/tasks.py": APP})
+    assert find_project(tmp_path).app == "shop.tasks:app"
+    assert find_project(tmp_path / "bin").root == tmp_path / "bin"
+
+
+NAMED = MANAGE.format(".setdefault('DJANGO_SETTINGS_MODULE', 'chat.settings')")
+SERVICE = {"services/api/manage.py": NAMED, "services/api/chat/settings.py": "", "services/api/chat/__init__.py": ""}
+
+
+@pytest.mark.parametrize("celery", [{}, {"services/api/chat/celery.py": APP}], ids=["channels only", "celery"])
+def test_a_django_project_two_folders_down_is_found_whole(celery, tmp_path):
+    write(tmp_path, {"README.md": "", "frontend/package.json": "{}", **SERVICE, **celery})
+    found = find_project(tmp_path)
+    assert (found.root, found.settings) == (tmp_path / "services/api", "chat.settings")
+    assert found.app == ("chat.celery:app" if celery else None)
+
+
+def test_a_folder_that_is_no_project_lends_nobody_what_lies_deep_below(tmp_path):
+    write(tmp_path, {"old/shop/backend/tasks.py": APP, "old/ci/manage.py": MANAGE.format("")})
+    assert not find_project(tmp_path).found

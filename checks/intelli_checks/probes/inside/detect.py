@@ -17,6 +17,9 @@ SETTINGS = "DJANGO_SETTINGS_MODULE"
 SKIPPED = {"node_modules", "site-packages", "tests", "test", "docs", "migrations", "static", "media", "build", "dist"}
 USUAL_SUBFOLDERS = ("backend", "src", "server", "app", "api", "project", "web", "django")
 USUAL_APP_FILES = ("celery.py", "celery_app.py", "celeryapp.py", "worker.py", "app.py", "tasks.py", "main.py")
+PYTHON_FILES = ("manage.py", "pyproject.toml", "setup.py", "Pipfile", "Procfile", "requirements.txt", "requirements")
+PROJECT_FILES = (*PYTHON_FILES, ".git", "Dockerfile", "Makefile", "package.json", "setup.cfg", "tox.ini",
+    "docker-compose.yml", "docker-compose.yaml", "compose.yml", "compose.yaml", "README.md", "README.rst")  # fmt: skip
 MAX_FILES = 400
 MAX_FOLDERS = 1000
 MAX_PARENTS = 4
@@ -45,17 +48,48 @@ def find_project(start: Path) -> Project:
     """The project in `start`, above it (up to the repository's root), just below, or beside it in the repository."""
     above = list(_above(start))
     for folder in (start, *above, *_below(start)):
-        if "django" in _text(folder / "manage.py"):
+        if _is_django(folder):
             return look_in(folder)
     for folder in (start, *above):
-        app, app_from, base = find_app(folder, depth=MAX_DEPTH if folder == start else 0)
+        app, app_from, base = find_app(folder, depth=_reach(start) if folder == start else 0)
         if app:
-            return Project(base, app=app, app_from=app_from)
+            return look_in(base) if _is_django(base) else Project(base, app=app, app_from=app_from)
+    for folder in _deeper(start):
+        if _is_django(folder):
+            return look_in(folder)
     if above and (above[-1] / ".git").exists():
         for folder in _below(above[-1]):
-            if "django" in _text(folder / "manage.py"):
+            if _is_django(folder):
                 return look_in(folder)
     return Project(start)
+
+
+def _is_django(folder: Path) -> bool:
+    return "django" in _text(folder / "manage.py")
+
+
+def _has_any(folder: Path, names: tuple[str, ...]) -> bool:
+    return any((folder / name).exists() for name in names)
+
+
+def _reach(start: Path) -> int:
+    """How far below `start` to look: in a folder that is no project, what lies deeper is somebody else's."""
+    return MAX_DEPTH if _has_any(start, PROJECT_FILES) else 1
+
+
+def _nobodys(folder: Path) -> bool:
+    """The file system's root, or a home that is not also the project's folder, as it is in many containers."""
+    return folder == Path(folder.anchor) or (folder == Path.home() and not _has_any(folder, PYTHON_FILES))
+
+
+def _deeper(start: Path) -> Iterator[Path]:
+    """Folders further below: of a repository with several services, `services/api` say."""
+    if _nobodys(start) or not _has_any(start, PROJECT_FILES):
+        return
+    level = list(_below(start))
+    for _ in range(MAX_DEPTH - 2):
+        level = [folder for parent in level[:MAX_FOLDERS] for folder in _below(parent)]
+        yield from level
 
 
 def look_in(root: Path) -> Project:
@@ -76,7 +110,7 @@ def _above(start: Path) -> Iterator[Path]:
     if (start / ".git").exists():  # a repository's root: what lies above is another project
         return
     for parent in list(start.parents)[:MAX_PARENTS]:
-        if parent == Path.home() or parent == Path(parent.anchor):
+        if _nobodys(parent):
             return
         yield parent
         if (parent / ".git").exists():
@@ -191,7 +225,7 @@ def _app_files(root: Path, settings: str | None, depth: int) -> Iterator[Path]:
 def _sources(root: Path, depth: int) -> Iterator[Path]:
     """Python files below `root`, the shallow and the usually named first."""
     found: list[Path] = []
-    if root in (Path.home(), Path(root.anchor)):  # nobody's project, and endless
+    if _nobodys(root):
         return
     for visited, (folder, names, files) in enumerate(os.walk(str(root))):
         below = len(Path(folder).relative_to(root).parts)
