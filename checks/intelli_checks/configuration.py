@@ -202,6 +202,8 @@ def _dsn(given: Mapping[str, Any], name: str) -> Dsn | None:
     if name not in given:
         return None
     dsn = Dsn(str(given[name]))
+    if dsn.unencoded and dsn.is_redis:
+        raise UsageError(f"the password in {name} {safe(dsn)} holds a /, ? or #: write %2F, %3F or %23 (and %40 for @)")
     if "://" not in dsn.raw or not dsn.scheme or dsn.scheme in {"http", "https"}:
         raise UsageError(f"{name} wants a URL such as redis://127.0.0.1:6379/0, not {safe(dsn)!r}")
     return dsn

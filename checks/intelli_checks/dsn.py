@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
-from intelli_checks.text import remember_passwords, remember_secret, safe
+from intelli_checks.text import MASK, raw_login, remember_passwords, remember_secret, safe
 
 UNPARSEABLE = "<unparseable url>"
 _SECRET_OPTIONS = frozenset({"password", "passwd", "secret", "token", "sentinel_password"})
@@ -55,7 +55,9 @@ class Dsn:
 
     @property
     def scheme(self) -> str:
-        return self._url.scheme if self._url else ""
+        if self._url:
+            return self._url.scheme
+        return self.raw.partition("://")[0].lower() if self.unencoded else ""
 
     @property
     def transport(self) -> str:
@@ -108,6 +110,23 @@ class Dsn:
         except ValueError:
             return 0
 
+    @property
+    def unencoded(self) -> bool:
+        """The password holds `/`, `?` or `#` as they are: whatever parses this URL sees another host."""
+        return any(raw_login(part) for part in self.raw.split(";"))
+
+    @property
+    def wrong_database(self) -> str:
+        """What stands where kombu wants the number of a database; empty where that is fine."""
+        where = self.options.get("virtual_host") or self.options.get("db")
+        if where is None and self._url and not self.unix_path:
+            where = unquote(self._url.path).strip("/")
+        try:
+            int(where or 0)
+        except ValueError:
+            return safe(where)
+        return ""
+
     def on_database(self, number: int) -> Dsn:
         """The same server and login with another database number."""
         if self._url is None:
@@ -142,6 +161,10 @@ def _split(raw: str) -> SplitResult | None:
 
 
 def _public(raw: str) -> str:
+    if login := raw_login(raw):
+        scheme, _, rest = raw.partition("://")
+        user, colon, _ = login.partition(":")
+        return f"{scheme}://{user if colon else ''}:{MASK}{rest[len(login) :].partition('?')[0]}"
     url = _split(raw)
     if url is None:
         return UNPARSEABLE

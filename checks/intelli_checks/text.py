@@ -16,6 +16,11 @@ _LONG_ENOUGH = 6
 # The lookbehind lets a match start only where a word does: without it a long word costs the square of its length.
 _USERINFO = re.compile(r"(?P<scheme>(?<![\w+.\-])[\w+.\-]+://)(?P<userinfo>[^\s/?#'\"@]*(?:@[^\s/?#'\"@]+)*)@")
 
+# A password whose `/`, `?` or `#` nobody encoded ends what a parser takes for the login, and the rest of it for a host.
+_WHOLE_URL = re.compile(r"(?<![\w+.\-])(?P<scheme>[\w+.\-]+)://(?P<rest>[^\s'\";,]+)")
+_LOGIN_ENDS = re.compile(r"[/?#]")
+_A_DATABASE_AND_OPTIONS = re.compile(r"/+\d*\?")
+
 SECRET_NAME = re.compile(
     r"(?i)(pass(word|wd|phrase)?$|secret|token|api_?key|access_?key|account_?key|security_key|credential)"
 )
@@ -39,8 +44,29 @@ def remember_secret(value: str | None) -> None:
         _secrets.update(form for form in _forms(value) if len(form) >= _LONG_ENOUGH)
 
 
+def raw_login(url: str) -> str:
+    """The login of a URL whose password holds `/`, `?` or `#` as they are, which no parser takes for a login; else "".
+
+    `user:pa/ss` in `redis://user:pa/ss@host:6379/0`; an `@` in a path or in options is none.
+    """
+    scheme, _, rest = url.partition("://")
+    end = _LOGIN_ENDS.search(rest)
+    if not end or "@" not in rest[end.start() :] or "://" in rest:
+        return ""
+    before, after = rest[: end.start()], rest[end.start() :]
+    looks_like_a_host = re.fullmatch(r"[^:@]*|[^:@]+:\d+|\[[^\]@]*\](:\d+)?", before) is not None
+    on_the_web = scheme.lower() in {"http", "https", "ws", "wss"}
+    if "@" in before and (on_the_web or _A_DATABASE_AND_OPTIONS.match(after)):
+        return ""
+    if looks_like_a_host and (on_the_web or ":" not in before or _A_DATABASE_AND_OPTIONS.match(after)):
+        return ""
+    return rest[: rest.rindex("@")]
+
+
 def remember_passwords(text: str) -> None:
     """Remember the password of every URL in `text`. A user alone may be an ordinary word and is only masked there."""
+    for match in _WHOLE_URL.finditer(text):
+        remember_secret(raw_login(match[0]).partition(":")[2])
     for match in _USERINFO.finditer(text):
         remember_secret(unquote(match["userinfo"].partition(":")[2]))
 
@@ -64,6 +90,7 @@ def _forms(value: str) -> Iterator[str]:
 def scrub(text: str) -> str:
     """Mask URL credentials, values beside telling names, and every remembered secret."""
     if "://" in text:  # most log lines have none, and a search for a word is some thirty times faster
+        text = _WHOLE_URL.sub(_mask_raw_login, text)
         text = _USERINFO.sub(_mask_userinfo, text)
     if "=" in text or ": " in text:
         text = _NAMED.sub(rf"\g<1>{MASK}", text)
@@ -80,3 +107,11 @@ def safe(text: object) -> str:
 def _mask_userinfo(match: re.Match[str]) -> str:
     user, colon, _ = match["userinfo"].partition(":")
     return f"{match['scheme']}{user if colon else ''}:{MASK}@"
+
+
+def _mask_raw_login(match: re.Match[str]) -> str:
+    login = raw_login(match[0])
+    if not login:
+        return match[0]
+    user, colon, _ = login.partition(":")
+    return f"{match['scheme']}://{user if colon else ''}:{MASK}{match['rest'][len(login) :]}"

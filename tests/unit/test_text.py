@@ -199,3 +199,30 @@ def test_commands_write_through_say_alone():
 
 def test_a_url_nobody_understands_says_so():
     assert str(Dsn(f"redis://u:{SECRET}@[::1:1/0")) == UNPARSEABLE
+
+
+RAW = ["redis://:p@ss/w#rd1@h:6379/0", "redis://user:12/secret@h/0", "amqp://u:pa?ss@h//", "http://:pa#ss@h/"]
+WHOLE = [
+    "redis://localhost:6379/0?x=a@b", "https://x.example/@me", "http://127.0.0.1:8000/ws/@me", "redis://[::1]:6379/0?a@b",
+    "redis://:***@h:6379/0?x=a@b",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", RAW)
+def test_a_password_that_nobody_encoded_is_masked_to_its_end(url):
+    assert Dsn(url).unencoded
+    password = url.rpartition("@")[0].split(":", 2)[2]
+    for piece in password.replace("#", "/").replace("?", "/").replace("@", "/").split("/"):
+        assert piece not in str(Dsn(url)).removeprefix(url.partition(":")[0])
+    assert scrub(f"see {url}").endswith("***@" + url.rpartition("@")[2])
+
+
+@pytest.mark.parametrize("url", WHOLE)
+def test_an_at_sign_in_a_path_or_in_options_is_no_password(url):
+    assert not Dsn(url).unencoded
+    assert scrub(url) == url
+
+
+@pytest.mark.parametrize(("path", "wrong"), [("", ""), ("/0", ""), ("/0/", ""), ("/0O", "0O"), ("/?db=x", "x")])
+def test_what_is_no_number_of_a_database(path, wrong):
+    assert Dsn(f"redis://h:6379{path}").wrong_database == wrong

@@ -105,6 +105,7 @@ def gather(endpoint: Endpoint, timeout: float) -> RedisFacts:
     writes is described, not raised: see `RedisFacts.refusals`.
     """
     deadline = time.monotonic() + timeout
+    require_readable(endpoint)
     try:
         with Connection.open(endpoint.dsn, timeout * FIRST_LOOK, tls=endpoint.tls, via=endpoint.via) as connection:
             return _converse(connection, endpoint)
@@ -112,6 +113,26 @@ def gather(endpoint: Endpoint, timeout: float) -> RedisFacts:
         raise redis_outage.explain(error, _place(endpoint, deadline)) from error
     except ReplyError as error:
         raise redis_outage.explain(DialError("protocol", str(error)), _place(endpoint, deadline)) from error
+
+
+def require_readable(endpoint: Endpoint) -> None:
+    """Raise Unavailable for a URL that means something else than its author thinks."""
+    dsn = endpoint.dsn
+    if dsn.unencoded:
+        raise Unavailable(
+            "the password in the URL holds a /, ? or # as it is: whatever reads the URL takes it apart there",
+            hint=f"write %2F for /, %3F for ?, %23 for # and %40 for @ in the password of {endpoint.setting}: "
+            "python -c \"from urllib.parse import quote; print(quote(input(), safe=''))\"",
+            subject=endpoint.role,
+            kind="unencoded",
+        )
+    if dsn.transport == "redis" and (wrong := dsn.wrong_database) and endpoint.role != "channels":
+        raise Unavailable(
+            f"{wrong} is no number of a database: Celery refuses the URL when it first connects",
+            hint=f"correct what stands after the last / in {endpoint.setting}, for example redis://HOST:6379/0",
+            subject=endpoint.subject,
+            kind="wrong-database",
+        )
 
 
 UNSURE = "no-answer"
