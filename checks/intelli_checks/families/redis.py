@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from intelli_checks.context import Context
+from intelli_checks.dsn import Dsn
 from intelli_checks.families.redis_seen import ROLES, answers, endpoints
 from intelli_checks.model import Finding, Severity, Skip, Stage, Unavailable, fail, info, warn
 from intelli_checks.probes.redis import UNSURE
-from intelli_checks.probes.redis_facts import RedisFacts
+from intelli_checks.probes.redis_facts import RedisFacts, Refusal
 from intelli_checks.registry import check
+from intelli_checks.text import safe
 
 _OF_THE_ROLE = frozenset({"wrong-database", "acl"})
-"""Faults that a role has for itself, also where it shares the server with another."""
+"""Faults that a role has for itself where it shares the server with another, but not the whole URL."""
 
 
 @check("redis.broker", stage=Stage.LIVE, timeout=6.0, after=["celery.app"])
@@ -56,17 +59,18 @@ def _judge(ctx: Context, role: str) -> Iterator[Finding]:
     found = _findings(ctx, role)
     servers, kinds = _servers(ctx, role), _kinds(found)
     for earlier in ROLES[: ROLES.index(role)]:
-        known = _known_of(ctx, earlier, servers)
+        known = _known_of(ctx, earlier, servers, role)
         if kinds & known or (known and kinds == {UNSURE}):
             raise Skip(f"the same server as redis.{earlier}", because=f"redis.{earlier}")
     yield from found
 
 
-def _known_of(ctx: Context, role: str, servers: frozenset[str]) -> frozenset[str]:
-    """Faults already reported for `role`, when it is on one of `servers`."""
+def _known_of(ctx: Context, role: str, servers: frozenset[str], later: str) -> frozenset[str]:
+    """Faults already reported for `role`, when it is on one of the `servers` of a `later` one."""
     try:
         same = servers & _servers(ctx, role)
-        return _kinds(_findings(ctx, role)) - _OF_THE_ROLE if same else frozenset()
+        own = frozenset() if _identities(ctx, later) <= _identities(ctx, role) else _OF_THE_ROLE
+        return _kinds(_findings(ctx, role)) - own if same else frozenset()
     except Skip:
         return frozenset()
 
@@ -74,6 +78,14 @@ def _known_of(ctx: Context, role: str, servers: frozenset[str]) -> frozenset[str
 def _servers(ctx: Context, role: str) -> frozenset[str]:
     try:
         return frozenset(endpoint.server for endpoint in endpoints(ctx, role))
+    except Unavailable:
+        return frozenset()
+
+
+def _identities(ctx: Context, role: str) -> frozenset[tuple[object, ...]]:
+    """Server, login and database of each of the role's endpoints."""
+    try:
+        return frozenset(endpoint.identity for endpoint in endpoints(ctx, role))
     except Unavailable:
         return frozenset()
 
@@ -127,6 +139,7 @@ def usable(facts: RedisFacts) -> Iterator[Finding]:
             facts,
             "unknown-command",
             f"the server does not know {listed}, which the {facts.role} needs: too old, renamed away, or a proxy",
+            f"grep rename-command /etc/redis/redis.conf   # or a newer server; "
             f"{facts.cli} COMMAND INFO {listed.replace(',', '')}",
         )
     elif refused:
@@ -197,12 +210,23 @@ def _denied(facts: RedisFacts) -> list[Finding]:
     certain = [r for r in refused if not facts.guessed or "to run" in r.text or "permissions to run" in r.text]
     listed = ", ".join(dict.fromkeys(refusal.command for refusal in certain or refused))
     message = f"the user of this URL may not run what the {facts.role} needs: {listed}"
-    hint = f"{facts.cli} ACL LOG   # then grant it: ACL SETUSER NAME +COMMAND ~KEYS &CHANNELS"
+    administrator = re.sub(r" --user \S+", "", facts.cli)
+    user = safe(Dsn(facts.at).username or "default")
+    hint = f"{administrator} ACL SETUSER {user} {_rules(certain or refused)}   # as an administrator; see ACL LOG"
     if certain:
         return [_failed(facts, "acl", message, hint, denied=listed, reply=certain[0].text)]
     subject = f"{facts.role} {facts.address}/{facts.database}"
     message = f"the user of this URL is denied some of Celery's default keys or channels: {listed}"
     return [warn(message, hint=hint, subject=subject, kind="acl-guess", denied=listed)]
+
+
+def _rules(refused: list[Refusal]) -> str:
+    """What would grant it, in the words of ACL SETUSER."""
+    channels = any("channel" in refusal.text for refusal in refused)
+    keys = any("key" in refusal.text and "channel" not in refusal.text for refusal in refused)
+    commands = [r.command.split()[0].lower() for r in refused if "run" in r.text]
+    granted = [f"+{command}" for command in dict.fromkeys(commands)]
+    return " ".join(granted + ["'~*'"] * keys + ["'&*'"] * channels) or "+COMMAND '~KEYS' '&CHANNELS'"
 
 
 def _failed(facts: RedisFacts, kind: str, message: str, hint: str, **more: object) -> Finding:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
+from intelli_checks.families.redis import usable
 from intelli_checks.model import Skip, Unavailable
-from intelli_checks.probes import redis_roles
+from intelli_checks.probes import redis, redis_roles
+from intelli_checks.probes.redis_facts import RedisFacts, Refusal
 from intelli_checks.probes.survey import LayerDecl, QueueDecl, Survey
 from intelli_checks.registry import registry
 from intelli_checks.runner import diagnose
@@ -151,3 +154,45 @@ def test_the_broker_is_judged_although_the_project_does_not_import():
     ctx = ctx_of(Unavailable("no module", hint="pip install"), broker="redis://127.0.0.1:1/0")
     report = diagnose(registry.select(["redis.broker"]), ctx)
     assert [result.outcome.value for result in report.results] == ["failed"]
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"), [("redis://:a/b@h:6379/0", "unencoded"), ("redis://h:6379/0O", "wrong-database")]
+)
+def test_a_url_that_means_something_else_is_not_dialled(url, kind):
+    endpoint = redis_roles.broker(ctx_of(declared(url)))
+    with pytest.raises(Unavailable) as outage:
+        redis.gather(endpoint, 0.1)
+    assert outage.value.facts["kind"] == kind
+
+
+def judged(broker: str, results: str) -> list[str]:
+    """Outcomes of broker and result store, whose server has no database of that number."""
+    ctx = ctx_of(declared(broker, results=Dsn(results)))
+    for name in ("redis_broker", "redis_results"):
+        told: Future[object] = Future()
+        told.set_exception(Unavailable("no such database", hint="-", subject=name, kind="wrong-database"))
+        ctx.gathered[name] = told
+    registry.load()
+    chosen = registry.select(["redis.broker", "redis.results"])
+    return [result.outcome.name for result in diagnose(chosen, ctx).results]
+
+
+def test_one_url_for_two_roles_is_one_fault():
+    assert judged("redis://h:6379/99", "redis://h:6379/99") == ["FAILED", "SKIPPED"]
+    assert judged("redis://h:6379/99", "redis://h:6379/98") == ["FAILED", "FAILED"]
+
+
+DENIED = [
+    ("this user has no permissions to run the 'brpop' command", "ACL SETUSER app +brpop "),
+    ("this user has no permissions to access one of the channels used as arguments", "ACL SETUSER app '&*' "),
+    ("No permissions to access a key", "ACL SETUSER app '~*' "),
+]
+
+
+@pytest.mark.parametrize(("text", "hint"), DENIED)
+def test_the_hint_grants_what_was_refused(text, hint):
+    facts = RedisFacts("broker", "redis://app:***@h:6379/0", "h:6379", 0, 0.1)
+    (found,) = usable(replace(facts, refusals=(Refusal("BRPOP ai", "NOPERM", f"NOPERM {text}"),)))
+    assert hint in found.hint
+    assert "--user" not in found.hint
