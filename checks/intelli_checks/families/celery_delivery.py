@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from intelli_checks.context import Context
 from intelli_checks.families.declared import spelt
-from intelli_checks.families.wording import ago, count, listed
+from intelli_checks.families.wording import ago, celery_command, count, listed
 from intelli_checks.model import Finding, fail, info, warn
 from intelli_checks.probes.nodes import Node, Request
 from intelli_checks.probes.queues import Delivered
@@ -174,7 +174,7 @@ def _redelivered(ctx: Context, node: Node, request: Request, again: Request | No
         return info(f"{safe(request.name)} was delivered again", subject=subject)
     return fail(
         f"{safe(request.name)} is delivered again and again: {why}",
-        hint=f"see why it kills its process; to stop it: celery -A APP control revoke {safe(request.id)}",
+        hint=f"see why it kills its process; to stop it: {celery_command(ctx, f'control revoke {safe(request.id)}')}",
         subject=subject,
         pid=request.pid,
     )
@@ -228,7 +228,7 @@ def _held_back(ctx: Context, node: Node, name: str, rate: str, parked: int) -> F
         return info(message, subject=safe(node.name))
     return (fail if full and seconds > PATIENT and (others or len(node.queues) > 1) else warn)(
         message,
-        hint=f"celery -A APP control rate_limit {safe(name)} 0   # then give it a queue of its own",
+        hint=f"{celery_command(ctx, f'control rate_limit {safe(name)} 0')}   # then give it a queue of its own",
         subject=safe(node.name),
         task=name,
         rate=rate,

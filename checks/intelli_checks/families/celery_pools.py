@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 
 from intelli_checks.context import Context
-from intelli_checks.families.wording import ago, count, listed
+from intelli_checks.families.wording import ago, celery_command, count, listed
 from intelli_checks.model import Finding, fail, info, warn
 from intelli_checks.probes.nodes import Node, Request
 from intelli_checks.probes.processes import Process
@@ -92,11 +92,13 @@ def consuming(ctx: Context) -> Iterator[Finding]:
 
     Fix: restart the worker; upgrade Celery; probe consumption, not ping.
     """
+    lonely = sorted(ctx.watch.still("unconsumed"), key=lambda name: -ctx.depths.depth(name))
+    queue = safe(next(iter(lonely), ctx.layout.default_queue))
     for node in ctx.fleet.nodes:
         if not node.queues and not node.young:
             yield fail(
                 f"{safe(node.name)} answers and consumes no queue at all",
-                hint=f"restart it, or: celery -A APP control add_consumer QUEUE -d {safe(node.name)}",
+                hint=f"restart it, or: {celery_command(ctx, f'control add_consumer {queue} -d {safe(node.name)}')}",
                 subject=safe(node.name),
             )
     for queue in sorted(ctx.watch.still("queue")):
@@ -137,7 +139,7 @@ def stuck(ctx: Context) -> Iterator[Finding]:
             if limit and request.started and now and now - request.started > limit + OVERDUE:
                 yield fail(
                     f"{safe(request.name)} has run for {ago(now - request.started)}, its limit is {ago(limit)}",
-                    hint=f"celery -A APP control terminate KILL {safe(request.id)}"
+                    hint=celery_command(ctx, f"control terminate KILL {safe(request.id)}")
                     if node.pool == "prefork"
                     else f"restart {safe(node.name)}: the {node.pool} pool enforces no time limit",
                     subject=f"{safe(node.name)} task {safe(request.id)}",

@@ -10,7 +10,7 @@ from intelli_checks.context import Context
 from intelli_checks.families.celery_workers import starting
 from intelli_checks.families.declared import spelt
 from intelli_checks.families.wording import ago, count, listed, start_command
-from intelli_checks.model import Finding, Severity, fail, info, warn
+from intelli_checks.model import Finding, Severity, Skip, fail, info, warn
 from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.nodes import Node
 from intelli_checks.probes.queues import Queue, declared
@@ -39,6 +39,8 @@ def queues(ctx: Context) -> Iterator[Finding]:
     if not ctx.fleet.nodes:
         yield info("no worker tells what it consumes")
         return
+    if not ctx.fleet.queues and not any(node.young for node in ctx.fleet.nodes):
+        raise Skip("no worker consumes anything", because="celery.consuming")
     lonely = ctx.watch.still("unconsumed")
     apart = list(_steps_apart(ctx))
     if any(finding.severity is Severity.ERROR for finding in apart):

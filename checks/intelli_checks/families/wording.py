@@ -20,9 +20,14 @@ def project_of(ctx: Context) -> Survey:
 
 def start_command(ctx: Context, queues: Iterable[str] | None = None) -> str:
     """How to start a worker for this project, on `queues` or on all it routes to."""
-    app = (ctx.project.celery_app if ctx.project else None) or ctx.target.app or "APP"
     names = ",".join(safe(queue) for queue in sorted(expected(ctx.project) if queues is None else queues))
-    return f"celery -A {app} worker -l info" + (f" -Q {names}" if names else "")
+    return celery_command(ctx, "worker -l info") + (f" -Q {names}" if names else "")
+
+
+def celery_command(ctx: Context, rest: str) -> str:
+    """One of Celery's own commands for this project's app."""
+    app = (ctx.project.celery_app if ctx.project else None) or ctx.target.app or "APP"
+    return f"celery -A {safe(app)} {rest}"
 
 
 def count(number: int, noun: str) -> str:

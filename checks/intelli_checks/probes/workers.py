@@ -106,7 +106,9 @@ class WorkerFleet:
     @property
     def unexplained(self) -> int:
         """Consuming connections nobody who answered accounts for: silent, draining or deaf workers, other programs."""
-        return max(0, len(self.consuming) - sum(bool(node.queues) for node in self.nodes))
+        idle = sum(not node.queues for node in self.nodes)  # its consumers cancelled, it keeps the connection
+        left = min(idle, sum(not client.blocked for client in self.consuming))
+        return max(0, len(self.consuming) - left - (len(self.nodes) - idle))
 
     @property
     def accounted(self) -> bool:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from tests.unit.celery.states import CONSUMER, NOW, ask, context, node, running
 
+from intelli_checks.model import Skip
 from intelli_checks.probes.canary import Canary
 from intelli_checks.probes.messages import Message
 from intelli_checks.probes.nodes import Node, Request
@@ -186,3 +187,14 @@ def test_a_redelivered_message_is_waited_for_until_its_task_begins():
     assert watch(first, lambda: then, frozenset(), 2.0).last is then
     once = QueueDepths(taken=NOW, unacked=Unacked(1, (Delivered("t", NOW, replace(message, redelivered=False)),)))
     assert watch(Look(first.fleet, once), lambda: then, frozenset(), 2.0).seconds == 0.0
+
+
+def test_a_worker_told_to_consume_nothing_explains_the_connection_it_keeps():
+    kept = replace(CONSUMER, blocked=False, idle=30)
+    fleet = WorkerFleet(1, (node(queues=()),), clients=(kept,), taken=NOW)
+    assert fleet.unexplained == 0
+    assert replace(fleet, clients=(kept, CONSUMER)).unexplained == 1
+    ctx = context(fleet=fleet)
+    assert ask("celery.consuming", ctx) == ["ERROR: w@h answers and consumes no queue at all"]
+    with pytest.raises(Skip):
+        ask("celery.queues", ctx)
