@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from intelli_checks.context import Context
 from intelli_checks.families.celery_workers import starting
-from intelli_checks.families.declared import spelt
+from intelli_checks.families.declared import idle_routes, spelt
 from intelli_checks.families.wording import ago, count, listed, start_command
 from intelli_checks.model import Finding, Severity, Skip, fail, info, warn
 from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.nodes import Node
 from intelli_checks.probes.queues import Queue, declared
+from intelli_checks.probes.survey import Survey
 from intelli_checks.probes.workers import accepted_content
 from intelli_checks.registry import check
 from intelli_checks.text import safe
@@ -21,6 +22,7 @@ from intelli_checks.text import safe
 MANY = 100
 ALIKE = 0.75
 """Two letters that changed places in a name of four."""
+DEFAULT_QUEUE = "celery"
 STORM_SAMPLE, STORM_RETRIES = 20, 3
 
 
@@ -49,6 +51,8 @@ def queues(ctx: Context) -> Iterator[Finding]:
     for name in sorted(lonely):
         yield _unconsumed(ctx, name)
     used = declared(ctx.project) | {ctx.layout.default_queue}
+    if any(_meant_for(ctx, name) for name in lonely):
+        return  # who consumes what nobody sends to has been said
     for name in sorted(ctx.fleet.queues - used if ctx.project else ()):
         if not any(name in difflib.get_close_matches(other, [name], cutoff=ALIKE) for other in lonely):
             yield _unknown(ctx, name)
@@ -106,6 +110,8 @@ def _unconsumed(ctx: Context, name: str) -> Finding:
         return warn(
             message, hint=f"whose messages are these? redis-cli LINDEX {safe(name)} -1", subject=subject, **facts
         )
+    if reason := _meant_for(ctx, name):
+        return fail(f"{message}. {reason[0]}", hint=reason[1], subject=subject, **facts)
     if prefix := _foreign_prefix(ctx, name):
         other = safe(name.removeprefix(prefix))
         return fail(
@@ -116,6 +122,35 @@ def _unconsumed(ctx: Context, name: str) -> Finding:
             **facts,
         )
     return fail(message, hint=start_command(ctx, [name]), subject=subject, **facts)
+
+
+def _meant_for(ctx: Context, name: str) -> tuple[str, str] | None:
+    """Why a worker consumes another queue, which nobody sends to, in place of this default queue; and what to do."""
+    project = ctx.project
+    if project is None or name != ctx.layout.default_queue:
+        return None
+    for other in sorted(ctx.fleet.queues - declared(project)):
+        for node in ctx.fleet.consumers(other):
+            if node.conf and node.conf.get("task_default_queue", DEFAULT_QUEUE) == other:
+                who, option = safe(node.name), spelt(ctx, "task_default_queue")
+                return (
+                    f"{who} consumes {safe(other)}: that is its task_default_queue, the project's is {safe(name)}",
+                    f"the same {option} and environment for both, then restart {who}",
+                )
+        for pattern, meant in idle_routes(project).items():
+            if _queue_of(project, pattern) == other:
+                return (
+                    f"The route {safe(pattern)} to {safe(other)}, which is consumed, takes no task{meant}",
+                    f"correct {safe(pattern)} in {spelt(ctx, 'task_routes')}, then restart whoever sends",
+                )
+    return None
+
+
+def _queue_of(project: Survey, pattern: str) -> str | None:
+    """The queue that a route of `task_routes` names."""
+    route = project.conf["task_routes"][pattern]
+    name = route.get("queue") if isinstance(route, Mapping) else route
+    return name if isinstance(name, str) else None
 
 
 def _foreign_prefix(ctx: Context, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import wraps
@@ -80,6 +81,18 @@ def close_to(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?`, or nothing when no known name resembles it."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def idle_routes(survey: Survey) -> dict[str, str]:
+    """Routes, patterns too, that take no task of the project, and what each may have meant (`; did you mean ...?`)."""
+    declared = survey.conf.get("task_routes")
+    known = {task.name for task in survey.tasks}
+    modules = {f"{task.name.rpartition('.')[0]}.*" for task in survey.tasks}
+    return {
+        name: close_to(name, modules if "*" in name else known)
+        for name in (declared if isinstance(declared, dict) else ())
+        if "\\" not in name and not name.startswith("celery.") and not fnmatch.filter(known, name)
+    }
 
 
 def listed(names: Iterable[object], limit: int = 6) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from intelli_checks import Finding, Stage, check, fail, info, warn
-from intelli_checks.families.declared import close_to, listed, of_celery, setting
+from intelli_checks.families.declared import close_to, idle_routes, listed, of_celery, setting
 from intelli_checks.probes.survey import Survey, TaskDecl
 
 
@@ -68,15 +68,11 @@ def routed_names(survey: Survey) -> Iterator[Finding]:
     Shows as: a queue that stays empty, and another that fills. Fix: the new name in the route.
     Example: a route for `jobs.tasks.render` while the task is `apps.jobs.tasks.render`.
     """
-    declared = survey.conf.get("task_routes")
-    known = {task.name for task in survey.tasks}
-    for name in declared if isinstance(declared, dict) else ():
-        if "*" in name or "\\" in name or name in known or name.startswith("celery."):
-            continue
-        meant = close_to(name, known)
+    for name, meant in idle_routes(survey).items():
         if meant:
             hint = f"correct it in {setting(survey, 'task_routes')}"
-            yield warn(f"a route for {name}, a task nobody registers{meant}", hint=hint, subject=name)
+            what = "which takes no task" if "*" in name else "a task nobody registers"
+            yield warn(f"a route for {name}, {what}{meant}", hint=hint, subject=name)
         else:
             yield info(f"a route for {name}, which is not a task of this project", subject=name)
 
