@@ -8,6 +8,7 @@ from math import inf
 from typing import NamedTuple
 
 from intelli_checks.context import Context
+from intelli_checks.families.declared import close_to
 from intelli_checks.families.wording import ago, count, listed
 from intelli_checks.model import Finding, info, warn
 from intelli_checks.probes.results import Failure
@@ -51,6 +52,12 @@ KINDS = (
         "",
         "dropped by a worker that does not know the name",
         "restart the workers with the code that sends these tasks",
+    ),
+    Kind(
+        "TaskRevokedError",
+        "expired",
+        "expired before a worker took them, and were never run",
+        "raise expires, or see what kept the workers: intelli-ops queues",
     ),
     Kind(
         "OperationalError",
@@ -110,14 +117,29 @@ def failures(ctx: Context) -> Iterator[Finding]:
         same = [failure for failure in rest if _is(kind, failure)]
         rest = [failure for failure in rest if failure not in same]
         if same:
+            last = min(age(ctx, one) for one in same)
+            names, hint = _unknown_names(ctx, same) if kind.exceptions == "NotRegistered" else ("", kind.hint)
             yield warn(
-                f"{count(len(same), 'task')} {kind.what} (the last {ago(min(age(ctx, one) for one in same))} ago)",
-                hint=kind.hint,
+                f"{count(len(same), 'task')} {kind.what}{names} (the last {ago(last)} ago)",
+                hint=hint or kind.hint,
                 subject=" and ".join(sorted({safe(failure.exception) for failure in same})),
                 ids=[safe(failure.id) for failure in same][:20],
             )
     if rest:
         yield _own(ctx, rest)
+
+
+def _unknown_names(ctx: Context, same: list[Failure]) -> tuple[str, str]:
+    """The names the worker did not know, and what to do when the project does not know them either."""
+    names = sorted({name for one in same if (name := one.task)})
+    known = {task.name for task in ctx.project.tasks} if ctx.project else set()
+    if not names:
+        return "", ""
+    told = f": {listed(names, 3)}"
+    if ctx.project is None or known.intersection(names):
+        return told, ""
+    meant = close_to(names[0], known)
+    return told + meant, f"correct the name where it is sent, grep -rn {names[0]} . , or register the task under it"
 
 
 def _is(kind: Kind, failure: Failure) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
+from intelli_checks.families.celery_tasks import of_another_app
 from intelli_checks.families.declared import spelt
 from intelli_checks.families.wording import count, listed
 from intelli_checks.model import Finding, Skip, fail, info, warn
@@ -31,6 +32,8 @@ def results(ctx: Context) -> Iterator[Finding]:
     """
     if ctx.project and ctx.project.results is None:
         raise Skip("results are disabled")
+    if ctx.project and any(of_another_app(node, ctx.project) for node in ctx.fleet.nodes):
+        raise Skip("a worker runs another application", because="celery.tasks")
     elsewhere = [node for node in ctx.fleet.nodes if ctx.project and _differs(node, ctx.project.results)]
     for node in elsewhere:
         where = Dsn(str(node.conf["result_backend"]))

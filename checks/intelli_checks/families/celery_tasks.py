@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from intelli_checks.context import Context
-from intelli_checks.families.wording import count, listed, project_of
+from intelli_checks.families.wording import count, listed, project_of, start_command
 from intelli_checks.model import Finding, fail, info, warn
 from intelli_checks.probes.nodes import Node
 from intelli_checks.probes.survey import Survey, TaskDecl
@@ -20,6 +20,11 @@ CLOCK_STEP = 2.0
 def _sent_to(node: Node, project: Survey) -> list[TaskDecl]:
     """The project's tasks that this worker will be sent."""
     return [task for task in project.tasks if task.queue in node.queues and not task.name.startswith("celery.")]
+
+
+def of_another_app(node: Node, project: Survey) -> bool:
+    """Whether this worker, which is sent the project's tasks, was started with an app that has none."""
+    return not any(not name.startswith("celery.") for name in node.registered) and bool(_sent_to(node, project))
 
 
 @check("celery.tasks", needs=["celery.workers", "celery.nodenames"])
@@ -38,12 +43,12 @@ def tasks(ctx: Context) -> Iterator[Finding]:
         missing = sorted(task.name for task in _sent_to(node, project) if task.name not in node.registered)
         if not missing:
             continue
-        none = not any(not name.startswith("celery.") for name in node.registered)
+        none = of_another_app(node, project)
         yield fail(
             f"{safe(node.name)} has no tasks of its own: its application imported none"
             if none
             else f"{safe(node.name)} does not know {listed(missing, 3)}: it will drop them unseen",
-            hint="check autodiscover_tasks() and the worker's -A"
+            hint=f"start it with this project's app: {start_command(ctx, node.queues)}   # it is? autodiscover_tasks()"
             if none
             else "restart it: it runs older code than the project, or another application",
             subject=safe(node.name),

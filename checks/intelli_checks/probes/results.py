@@ -80,6 +80,8 @@ class Failure:
     """The beginning of its message, as JSON has it; may hold anybody's data, so it is looked at and never shown."""
     ttl: int
     """Seconds until the result expires; -1 for never."""
+    task: str = ""
+    """The task's name, where the worker did not know it and so the message is that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +115,9 @@ def sample(results: ResultStore, keyspace: Keyspace, timeout: float) -> ResultSa
         tuple(id_of(key) for key, head in heads.items() if _NOT_JSON.search(head)),
         chords,
         tuple(
-            Failure(id_of(key), _word(heads[key], "exc_type"), _message(heads[key]), lifetime)
+            Failure(id_of(key), _word(heads[key], "exc_type"), _message(heads[key]), lifetime, _unknown(heads[key]))
             for key, lifetime in zip(keys, lifetimes, strict=True)
-            if key in heads and _word(heads[key], "status") == "FAILURE" and isinstance(lifetime, int)
+            if key in heads and _ended_badly(heads[key]) and isinstance(lifetime, int)
         ),
     )
 
@@ -156,6 +158,18 @@ def _heads(connection: Connection, keys: Sequence[str]) -> dict[str, str]:
 
 def _message(head: str) -> str:
     return head.partition('"exc_message": ')[2][:MESSAGE]
+
+
+def _ended_badly(head: str) -> bool:
+    """FAILURE, or dropped because it had expired; a task that somebody revoked ended as he wished."""
+    status = _word(head, "status")
+    return status == "FAILURE" or (status == "REVOKED" and "expired" in _message(head))
+
+
+def _unknown(head: str) -> str:
+    """The name of a task that the worker did not know."""
+    found = re.match(r'\["([\w.\-:]{1,200})"', _message(head)) if _word(head, "exc_type") == "NotRegistered" else None
+    return found[1] if found else ""
 
 
 def _word(head: str, name: str) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from tests.unit.celery.states import ask, context, node
 
-from intelli_checks.probes.results import Failure, ResultSample, _message, _word
+from intelli_checks.probes.results import Failure, ResultSample, _ended_badly, _message, _unknown, _word
+from intelli_checks.probes.survey import Survey, TaskDecl
 
 MINUTE = 86400 - 60
 """What is left of a result's day a minute after the task ended."""
@@ -34,6 +36,7 @@ def asked(*failures: Failure, looked_at: int = 100) -> list[str]:
         (failed("ConnectionError", '["Error 111 connecting"]'), "a server could not be reached"),
         (failed("OSError", '[28, "No space left on device"]'), "a disk or a quota is full"),
         (failed("OSError", '[122, "Disk quota exceeded"]'), "a disk or a quota is full"),
+        (failed("TaskRevokedError", '["expired"]'), "expired before a worker took them"),
         (failed("EncodeError"), "the result could not be stored"),
     ],
 )
@@ -78,3 +81,24 @@ def test_a_stored_failure_is_read_as_celery_writes_it():
     }
     head = json.dumps(stored)[:600]
     assert (_word(head, "exc_type"), "database is locked" in _message(head)) == ("OperationalError", True)
+
+
+def test_a_name_nobody_knows_is_told_with_the_one_that_was_meant():
+    gone = replace(failed("NotRegistered"), task="tasks.nap")
+    survey = Survey("here", tasks=(TaskDecl("shop.tasks.nap", queue="ai"),))
+    (found,) = ask("celery.failures", context(node(), survey=survey, result_sample=ResultSample(9, failures=(gone,))))
+    assert "does not know the name: tasks.nap; did you mean 'shop.tasks.nap'?" in found
+
+
+HEADS = [
+    ('{"status": "FAILURE", "result": {"exc_type": "NotRegistered", "exc_message": ["tasks.nap"]', True, "tasks.nap"),
+    ('{"status": "FAILURE", "result": {"exc_type": "ValueError", "exc_message": ["tasks.nap"]', True, ""),
+    ('{"status": "REVOKED", "result": {"exc_type": "TaskRevokedError", "exc_message": ["expired"]', True, ""),
+    ('{"status": "REVOKED", "result": {"exc_type": "TaskRevokedError", "exc_message": ["revoked"]', False, ""),
+    ('{"status": "SUCCESS", "result": "expired"', False, ""),
+]
+
+
+@pytest.mark.parametrize(("head", "badly", "name"), HEADS)
+def test_what_a_stored_result_says_of_its_end(head, badly, name):
+    assert (_ended_badly(head), _unknown(head)) == (badly, name)
