@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 
 from intelli_checks.context import Context
+from intelli_checks.families.declared import spelt
 from intelli_checks.families.wording import ago, celery_command, count, listed
 from intelli_checks.model import Finding, fail, info, warn
 from intelli_checks.probes.nodes import Node, Request
@@ -16,6 +17,8 @@ from intelli_checks.text import safe
 
 MUCH = 0.7
 """Part of the machine's memory that one pool may take."""
+SETTLED = 10.0
+"""Seconds all tasks of a pool have run before it counts as taken, and not just as busy."""
 OVERDUE = 15.0
 """Seconds past its time limit after which a task should long have been stopped."""
 
@@ -123,14 +126,14 @@ def _not_taken(ctx: Context, queue: str) -> Finding:
 
 @check("celery.stuck", needs=["celery.workers"])
 def stuck(ctx: Context) -> Iterator[Finding]:
-    """No task runs far beyond its time limit.
+    """No task runs far beyond its time limit, and none without a limit fills a pool that others wait for.
 
-    Cause: calls without a timeout in a pool that enforces no limits (solo, threads, gevent), or a pool process that
-    does not react to signals.
+    Cause: calls without a timeout in a pool that enforces no limits (solo, threads, gevent), or where nobody set any;
+    a pool process that does not react to signals.
 
     Shows as: slots that never come free, `inspect active` with an old `time_start`.
 
-    Fix: give network calls a timeout; use prefork where limits must hold.
+    Fix: give network calls a timeout; use prefork where limits must hold; a queue of their own for long tasks.
     """
     now = ctx.fleet.taken
     for node in ctx.fleet.nodes:
@@ -147,6 +150,30 @@ def stuck(ctx: Context) -> Iterator[Finding]:
                     limit=limit,
                     pool=node.pool,
                 )
+        yield from _occupied(ctx, node)
+
+
+def _occupied(ctx: Context, node: Node) -> Iterator[Finding]:
+    """Every slot taken by tasks that nothing will end, for a while already, and work that only this worker can do."""
+    now, ages = ctx.fleet.taken, [ctx.fleet.taken - request.started for request in node.active if request.started]
+    endless = not any(limit_of(node, request) and node.pool == "prefork" for request in node.active)
+    alone = [name for name in node.queues if all(other.busy for other in ctx.fleet.consumers(name))]
+    behind = len(node.waiting) + sum(ctx.depths.depth(name) for name in alone)
+    if not (now and node.busy and endless and alone and behind and len(ages) == len(node.active)):
+        return
+    if min(ages) < SETTLED:
+        return
+    longest = min(node.active, key=lambda request: request.started or now)
+    process = ctx.pools.get(longest.pid or node.pid)
+    yield warn(
+        f"{count(node.concurrency, 'slot')} of {safe(node.name)}, all taken by tasks that no time limit will end: "
+        f"{safe(longest.name)} for {ago(max(ages))}; {count(behind, 'task')} waiting",
+        hint=f"py-spy dump --pid {process.pid if process else longest.pid or node.pid}   # what does it wait for? Then "
+        f"{spelt(ctx, 'task_time_limit')} = 600, and a worker of their own for long tasks",
+        subject=safe(node.name),
+        waiting=behind,
+        seconds=round(max(ages)),
+    )
 
 
 def limit_of(node: Node, request: Request) -> float | None:

@@ -8,7 +8,10 @@ from datetime import UTC, datetime
 import pytest
 from tests.unit.celery.states import CONSUMER, NOW, ask, context, node, running
 
+from intelli_checks.dsn import Dsn
+from intelli_checks.families.declared import idle_routes
 from intelli_checks.model import Skip
+from intelli_checks.probes.absence import Absence
 from intelli_checks.probes.canary import Canary
 from intelli_checks.probes.messages import Message
 from intelli_checks.probes.nodes import Node, Request
@@ -198,3 +201,65 @@ def test_a_worker_told_to_consume_nothing_explains_the_connection_it_keeps():
     assert ask("celery.consuming", ctx) == ["ERROR: w@h answers and consumes no queue at all"]
     with pytest.raises(Skip):
         ask("celery.queues", ctx)
+
+
+def _sent_here(**conf: object) -> Survey:
+    return Survey("here", conf=conf, tasks=(TaskDecl("shop.tasks.nap", queue="celery"),))
+
+
+def _unconsumed(survey: Survey, worker: Node) -> list[str]:
+    fleet = WorkerFleet(1, (worker,), clients=(CONSUMER,), taken=NOW)
+    still = watch(Look(fleet, QueueDepths()), lambda: Look(fleet, QueueDepths()), frozenset(), 0)
+    lonely = replace(still, standing=frozenset({Suspect("unconsumed", "celery")}))
+    return ask("celery.queues", context(fleet=fleet, survey=survey, watch=lonely, absence=Absence()))
+
+
+def test_a_worker_with_another_default_queue_explains_the_one_nobody_consumes():
+    worker = node(queues=("shop",), conf={"task_default_queue": "shop"}, registered={"shop.tasks.nap": {}})
+    (found,) = _unconsumed(_sent_here(), worker)
+    assert "w@h consumes shop: that is its task_default_queue, the project's is celery" in found
+
+
+def test_a_pattern_that_takes_no_task_explains_the_queue_nobody_consumes():
+    survey = _sent_here(task_routes={"shp.tasks.*": {"queue": "slow"}})
+    (found,) = _unconsumed(survey, node(queues=("slow",), conf={"accept_content": ["json"]}))
+    assert "The route shp.tasks.* to slow, which is consumed, takes no task; did you mean 'shop.tasks.*'?" in found
+    assert idle_routes(survey) == {"shp.tasks.*": "; did you mean 'shop.tasks.*'?"}
+    assert idle_routes(_sent_here(task_routes={"shop.*": "slow"})) == {}
+
+
+def test_a_worker_of_another_app_explains_missing_results():
+    survey = replace(_sent_here(), results=Dsn("redis://h/0"))
+    stranger = node(queues=("celery",), registered={"celery.ping": {}})
+    ctx = context(stranger, survey=survey)
+    assert "its application imported none" in ask("celery.tasks", ctx)[0]
+    with pytest.raises(Skip):
+        ask("celery.results", ctx)
+
+
+def _full(seconds: float, behind: int, **more: object) -> list[str]:
+    depths = QueueDepths({"ai": Queue("ai", {"ai": behind})}, taken=NOW)
+    return ask("celery.stuck", context(node(active=(running(seconds),), **more), depths=depths))
+
+
+def test_a_pool_full_of_tasks_that_nothing_ends():
+    (found,) = _full(45, 3)
+    assert "all taken by tasks that no time limit will end: shop.nap for 45 s; 3 tasks waiting" in found
+    assert found.startswith("WARNING")
+    threads = _full(45, 3, pool="threads", registered={"shop.nap": {"time_limit": "60"}})
+    assert len(threads) == 1  # the limit is set, and this pool keeps none
+
+
+@pytest.mark.parametrize(
+    ("seconds", "behind", "more"),
+    [
+        (5, 3, {}),
+        (45, 0, {}),
+        (45, 3, {"concurrency": 2}),
+        (45, 3, {"timeouts": (0.0, 120.0)}),
+        (45, 3, {"registered": {"shop.nap": {"time_limit": "60"}}}),
+    ],
+    ids=["young", "nothing waits", "a free slot", "a limit of the pool", "a limit of the task"],
+)
+def test_a_busy_pool_is_busy(seconds, behind, more):
+    assert _full(seconds, behind, **more) == []
