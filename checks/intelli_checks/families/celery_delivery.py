@@ -226,7 +226,10 @@ def _held_back(ctx: Context, node: Node, name: str, rate: str, parked: int) -> F
         message += f"; {count(others, 'message')} of other tasks waiting" if others else ""
     elif seconds < PATIENT:
         return info(message, subject=safe(node.name))
-    return (fail if full and seconds > PATIENT and (others or len(node.queues) > 1) else warn)(
+    said = next((task.rate_limit for task in ctx.project.tasks if task.name == name), rate) if ctx.project else rate
+    if foreign := str(said) != rate:
+        message += f"; the project sets {said or 'none'}: sent by control rate_limit, or older code"
+    return (fail if foreign or (full and seconds > PATIENT and (others or len(node.queues) > 1)) else warn)(
         message,
         hint=f"{celery_command(ctx, f'control rate_limit {safe(name)} 0')}   # then give it a queue of its own",
         subject=safe(node.name),

@@ -14,7 +14,7 @@ from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.messages import Message
 from intelli_checks.probes.nodes import Node
 from intelli_checks.probes.queues import Delivered, Queue, QueueDepths, Unacked
-from intelli_checks.probes.survey import Survey
+from intelli_checks.probes.survey import Survey, TaskDecl
 from intelli_checks.probes.watch import Look, has_room
 from intelli_checks.probes.workers import WorkerFleet
 
@@ -97,3 +97,12 @@ def test_other_steps_matter_only_where_priorities_are_used() -> None:
     ]
     assert found.startswith("ERROR")
     assert not [line for line in layouts({"visibility_timeout": 9}, {"ai\x06\x163": 2}) if "broker_transport" in line]
+
+
+def test_a_limit_the_project_does_not_set_is_a_fault() -> None:
+    survey = Survey("here", tasks=(TaskDecl(MAIL, queue="ai"),))
+    (found,) = ask("celery.rate_limits", context(limited("1/h"), depths=parked(3), survey=survey))
+    assert found.startswith("ERROR")
+    assert "the project sets none: sent by control rate_limit, or older code" in found
+    same = Survey("here", tasks=(TaskDecl(MAIL, queue="ai", rate_limit="1/h"),))
+    assert ask("celery.rate_limits", context(limited("1/h"), depths=parked(3), survey=same))[0].startswith("WARNING")
