@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -65,17 +66,32 @@ def _remedy(survey: Survey, error: Mapping[str, Any]) -> str:
     missing = str(error.get("missing") or "")
     if "Cannot mix new and old setting" in error["message"]:
         return f"celery upgrade settings {survey.extra.get('settings_file') or 'celeryconfig.py'} --django"
-    if missing and missing in _packages(survey.settings_module):
+    if missing in _packages(survey.settings_module):
         return "correct DJANGO_SETTINGS_MODULE, or name the settings with --settings MODULE"
-    if (
-        missing
-        and missing.partition(".")[0] == str(survey.extra.get("app_name") or "").partition(":")[0].partition(".")[0]
-    ):
+    if missing and missing.partition(".")[0] == re.split("[.:]", str(survey.extra.get("app_name") or ""))[0]:
         return "run from the project's folder, or name it with --project DIR, and the app with --app MODULE"
     if error["type"] == "ModuleNotFoundError":
+        if missing[:1] in {"'", '"'}:
+            return f"write {missing[1:]}://... without the quotes around it: docker --env-file keeps them"
         python = survey.extra.get("executable") or "the project's interpreter"
         return f"install it where {python} can see it, or name another interpreter with --python"
-    return str(error.get("hint") or f"correct {place_of(survey, error) or 'the module'}, then: python manage.py check")
+    usual = f"correct {place_of(survey, error) or 'the module'}, then: python manage.py check"
+    return str(error.get("hint") or _set_variable(error) or usual)
+
+
+def _set_variable(error: Mapping[str, Any]) -> str:
+    """What to do about an environment variable an import wants and does not find; empty where it is none of those."""
+    message = str(error["message"])
+    if error["type"] == "KeyError":
+        found = re.fullmatch(r"'([A-Z][A-Z0-9_]*)'", message)
+    else:
+        found = re.search(r"(?i)(?:set the |variable )['\"]?([A-Z][A-Z0-9_]{2,})\b", message)
+    if not found or not found[1].isupper():
+        return ""
+    return (
+        f"set {found[1]} where this is started, as the service has it (EnvironmentFile, env_file, .env); "
+        'or ask where it is set: --via "docker compose exec -T web"'
+    )
 
 
 @check("celery.eager", stage=Stage.STATIC, timeout=120.0, needs=["celery.app"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from intelli_checks.context import Context
+from intelli_checks.dsn import Dsn
 from intelli_checks.families.wording import count, listed, start_command
 from intelli_checks.model import Finding, Skip, Stage, fail, info, warn
 from intelli_checks.probes.control import Control
@@ -37,11 +38,17 @@ def broker(ctx: Context) -> Iterator[Finding]:
     if not told.reached:
         yield fail(
             f"the project cannot use its broker: {told.problem or 'no answer'}",
-            hint=f"see that {project.broker.address} listens; compare host, port and login in CELERY_BROKER_URL",
+            hint=_remedy(project.broker, told.problem or ""),
             subject=str(project.broker),
         )
         return
     yield from _judged(ctx, told)
+
+
+def _remedy(broker: Dsn, problem: str) -> str:
+    if "No module named" in problem:
+        return f"pip install 'celery[{broker.transport}]'   # in the project's environment: the transport's driver"
+    return f"see that {broker.address} listens; compare host, port and login in CELERY_BROKER_URL"
 
 
 def _judged(ctx: Context, told: Control) -> Iterator[Finding]:

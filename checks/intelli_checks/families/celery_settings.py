@@ -149,6 +149,11 @@ def broker_url(survey: Survey) -> Iterator[Finding]:
             f"no broker is configured: Celery falls back to {broker or 'amqp://guest@localhost:5672'}",
             hint=f'{name} = "redis://127.0.0.1:6379/0" (whole, with its scheme)',
         )
+    elif str(survey.conf.get("broker_url"))[:1] in {"'", '"'}:
+        yield fail(
+            f"{name} is wrapped in quotes, so Celery finds no transport of that name",
+            hint=f"remove the quotes where {name} is set: docker --env-file and systemd keep them",
+        )
     elif "://" not in str(survey.conf.get("broker_url") or "://"):
         yield fail(
             f"{name} has no scheme, so Celery takes it for AMQP ({broker})",

@@ -464,3 +464,24 @@ def test_a_string_of_hosts_and_a_missing_backend_are_problems():
 def test_groups_that_the_code_does_not_tell_are_no_fault(survey):
     with pytest.raises(Skip, match="does not tell"):
         judged(channels_settings.group_names, survey)
+
+
+WANTED = [
+    ("ImproperlyConfigured", "Set the DJANGO_SECRET_KEY environment variable", "set DJANGO_SECRET_KEY where"),
+    ("KeyError", "'CLINIC_MAIL'", "set CLINIC_MAIL where"),
+    ("KeyError", "'name'", "correct "),
+    ("ValueError", "the variable x is not set", "correct "),
+]
+
+
+@pytest.mark.parametrize(("kind", "message", "hint"), WANTED)
+def test_a_variable_nobody_set_is_to_be_set(kind, message, hint):
+    error = {"step": "settings", "type": kind, "message": message}
+    assert celery_app._remedy(project(), error).startswith(hint)
+
+
+def test_quotes_around_a_url_are_to_be_removed():
+    error = {"step": "celery", "type": "ModuleNotFoundError", "message": "-", "missing": '"redis'}
+    assert celery_app._remedy(project(), error).startswith("write redis://... without the quotes")
+    found = judged(celery_settings.broker_url, project(conf={"broker_url": '"redis://h/0"'}, broker=None))
+    assert "wrapped in quotes" in found[0].message
