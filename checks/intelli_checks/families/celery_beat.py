@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from intelli_checks.context import Context
 from intelli_checks.families.beat_due import Overdue, overdue
-from intelli_checks.families.wording import ago, count, listed
+from intelli_checks.families.wording import ago, celery_command, count, listed
 from intelli_checks.model import Finding, Skip, fail, info, warn
 from intelli_checks.probes.beat import BeatFacts
 from intelli_checks.registry import check
@@ -43,6 +44,8 @@ def beat(ctx: Context) -> Iterator[Finding]:
         )
     elif owed := overdue(ctx):
         yield _owed(ctx, seen, owed)
+    elif database_scheduler(ctx) and (other := _other_scheduler(seen)):
+        yield _unread(ctx, *other)
     elif seen.answering or seen.processes:
         yield from _alive(seen)
     elif entries:
@@ -53,6 +56,25 @@ def beat(ctx: Context) -> Iterator[Finding]:
 
 def database_scheduler(ctx: Context) -> bool:
     return bool(ctx.project and "django_celery_beat" in str(ctx.project.conf.get("beat_scheduler")))
+
+
+def _other_scheduler(seen: BeatFacts) -> tuple[int, str] | None:
+    """The process that was told on its command line to read no database, and what it reads with."""
+    for process in seen.processes:
+        told = re.search(r"(?:\s-S|--scheduler)[= ]?(\S+)", process.command)
+        if told and "django" not in told[1].lower() and "database" not in told[1].lower():
+            return process.pid, told[1]
+    return None
+
+
+def _unread(ctx: Context, pid: int, scheduler: str) -> Finding:
+    """The option wins over CELERY_BEAT_SCHEDULER, and what is scheduled in the admin is never sent."""
+    return fail(
+        f"the scheduler, process {pid}, was started with {safe(scheduler)}: it does not read the database",
+        hint=celery_command(ctx, "beat -S django_celery_beat.schedulers:DatabaseScheduler"),
+        subject="beat",
+        pid=pid,
+    )
 
 
 def _several(seen: BeatFacts) -> Iterator[Finding]:
