@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from intelli_checks.context import Context
@@ -177,18 +178,26 @@ def _local(ctx: Context, process: Process) -> Finding:
     """A worker process on this machine that has no consuming connection to this broker."""
     if process.stopped:
         return _stopped(process)
-    if process.age < STARTING:
+    elsewhere = _consumes_at(process)
+    if process.age < STARTING and not elsewhere:
         return warn(
             f"worker process {process.pid} was started {process.age:.0f} s ago and is not ready yet",
             hint="intelli-ops check celery.workers --wait 30",
             subject=f"pid {process.pid}",
         )
+    what = f"takes its tasks from {elsewhere}" if elsewhere else "is connected to no broker, or to another one"
     return fail(
-        f"no worker listens on this broker; the project's worker process {process.pid} takes its tasks from elsewhere",
-        hint=f"compare its {spelt(ctx, 'broker_url')} with {ctx.layout.dsn}",
+        f"no worker listens on this broker; the project's worker process {process.pid} {what}",
+        hint=f"compare its {spelt(ctx, 'broker_url')} with {ctx.layout.dsn}; its log says where it connects",
         subject=f"pid {process.pid}",
         command=process.command,
     )
+
+
+def _consumes_at(process: Process) -> str:
+    """Where a worker that is not connected here seems to have its broker: mailbox and queues take a connection each."""
+    where, times = next(iter(Counter(process.peers).most_common(1)), ("", 0))
+    return where if times > 1 else ""
 
 
 def _stopped(process: Process) -> Finding:

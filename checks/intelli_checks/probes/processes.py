@@ -35,6 +35,8 @@ class Process:
     """Command line with secrets masked; empty for a process that was not asked for it."""
     ports: tuple[int, ...] = ()
     """Local TCP ports of its connections: how Redis's CLIENT LIST calls it."""
+    peers: tuple[str, ...] = ()
+    """`ip:port` at the other end of each connection that stands."""
     children: tuple[Process, ...] = ()
     waits_in: str = ""
     """The kernel function it sleeps in (Linux `/proc/PID/wchan`), where it may be read."""
@@ -121,6 +123,7 @@ def _read(process: psutil.Process, *, whole: bool = False) -> Process:
         told,
         command=safe(" ".join(process.cmdline())),
         ports=_ports(process),
+        peers=_peers(process),
         children=tuple(children),
         waits_in=waits_in(process.pid),
         directory=_directory(process),
@@ -143,6 +146,17 @@ def _ports(process: psutil.Process) -> tuple[int, ...]:
         return tuple(connection.laddr.port for connection in process.net_connections("tcp") if connection.laddr)
     except psutil.Error:
         return ()
+
+
+def _peers(process: psutil.Process) -> tuple[str, ...]:
+    import psutil
+
+    try:
+        found = process.net_connections("tcp")
+    except psutil.Error:
+        return ()
+    standing = [one.raddr for one in found if one.raddr and one.status == psutil.CONN_ESTABLISHED]
+    return tuple(f"{address.ip}:{address.port}" for address in standing)
 
 
 def waits_in(pid: int) -> str:

@@ -263,3 +263,18 @@ def test_a_pool_full_of_tasks_that_nothing_ends():
 )
 def test_a_busy_pool_is_busy(seconds, behind, more):
     assert _full(seconds, behind, **more) == []
+
+
+def _local_worker(age: float, *peers: str) -> str:
+    """What is said of the only worker process here, which has no connection to the project's broker."""
+    process = Process(7, 1, "sleeping", age=age, directory="/srv/shop", peers=peers)
+    survey = Survey("here", project="/srv/shop")
+    fleet = WorkerFleet(0, (), clients=(), taken=NOW)
+    (found,) = ask("celery.workers", context(fleet=fleet, survey=survey, absence=Absence(local=(process,))))
+    return found
+
+
+def test_a_worker_on_another_broker_is_told_with_its_address():
+    assert "takes its tasks from 10.0.0.9:6379" in _local_worker(3, "10.0.0.9:6379", "10.0.0.9:6379", "10.0.0.5:5432")
+    assert "is connected to no broker, or to another one" in _local_worker(60, "10.0.0.5:5432")
+    assert _local_worker(3, "10.0.0.5:5432").startswith("WARNING: worker process 7 was started 3 s ago")
