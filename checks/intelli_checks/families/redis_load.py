@@ -14,6 +14,8 @@ SLOW_PING_MS = 50.0
 BLOCKING = 0.1
 """Seconds of one command that everybody else waits for, and notices."""
 _RECENT = 600
+_ROOM = 1_000_000
+"""Bytes a subscriber must be able to fall behind: a worker's own answers have tens of kilobytes."""
 _NEARLY_ALL = 0.8
 _DAY = 86_400
 
@@ -48,10 +50,14 @@ def clients(ctx: Context) -> Iterator[Finding]:
     A prefork worker holds 10 to 14 connections, each web process a pool. At `maxclients` nobody new gets in: no worker
     starts, requests fail now and then, and no probe can look.
 
+    A subscriber that does not read as fast as is published is cut off at `client-output-buffer-limit pubsub`: remote
+    control, results that are waited for, and the sockets of a pub/sub channel layer.
+
     Raise `maxclients` and the open files limit, or lower `broker_pool_limit` and `redis_max_connections`.
     """
     for server in servers(ctx):
         yield from _connections(server)
+        yield from _subscribers(server)
 
 
 @check("redis.errors", stage=Stage.READY, needs=["redis.broker"])
@@ -114,6 +120,31 @@ def _connections(server: Server) -> Iterator[Finding]:
         yield warn(message, hint=cure, subject=server.subject, **told)
     else:
         yield info(f"{connected} of {limit or '?'} connections are taken", subject=server.subject, **told)
+
+
+def _subscribers(server: Server) -> Iterator[Finding]:
+    """Whoever listens to channels is disconnected when more than so many bytes wait for him; 0 is no limit."""
+    facts = server.facts
+    _, _, rest = facts.config.get("client-output-buffer-limit", "").partition("pubsub ")
+    hard, soft = [int(word) if word.isdigit() else 0 for word in (*rest.split(), "", "")[:2]]
+    cut = facts.number("client_output_buffer_limit_disconnections") or 0
+    least = min(filter(None, (hard, soft)), default=0)
+    cure = f"{facts.cli} CONFIG SET client-output-buffer-limit 'pubsub 33554432 8388608 60'   # and CONFIG REWRITE"
+    if least and least < _ROOM:
+        yield warn(
+            f"a subscriber is cut off when {least} bytes wait for him (client-output-buffer-limit pubsub): one burst "
+            "of events, or one long answer of a worker, ends his connection",
+            hint=cure,
+            subject=server.subject,
+            bytes=least,
+        )
+    elif cut:
+        yield warn(
+            f"{cut} clients were cut off at client-output-buffer-limit: they read slower than they were sent",
+            hint=f"{facts.cli} CLIENT LIST   # omem= says who lags; then find what holds that process up",
+            subject=server.subject,
+            cut=cut,
+        )
 
 
 def _refused(server: Server, code: str, count: int, meaning: str) -> Finding:

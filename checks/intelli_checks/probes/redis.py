@@ -45,6 +45,7 @@ SETTINGS = (
     "slowlog-log-slower-than",
     "min-replicas-to-write",
     "timeout",
+    "client-output-buffer-limit",
 )  # by name: CONFIG GET * would bring the passwords along
 
 

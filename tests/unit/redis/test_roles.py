@@ -10,7 +10,9 @@ import pytest
 
 from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
+from intelli_checks.families import redis_load
 from intelli_checks.families.redis import usable
+from intelli_checks.families.redis_seen import Server
 from intelli_checks.model import Skip, Unavailable
 from intelli_checks.probes import redis, redis_roles
 from intelli_checks.probes.redis_facts import RedisFacts, Refusal
@@ -196,3 +198,20 @@ def test_the_hint_grants_what_was_refused(text, hint):
     (found,) = usable(replace(facts, refusals=(Refusal("BRPOP ai", "NOPERM", f"NOPERM {text}"),)))
     assert hint in found.hint
     assert "--user" not in found.hint
+
+
+@pytest.mark.parametrize(
+    ("limit", "info", "said"),
+    [
+        ("normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", {}, ""),
+        ("normal 0 0 0 slave 268435456 67108864 60 pubsub 0 0 0", {}, ""),
+        ("", {}, ""),
+        ("normal 0 0 0 pubsub 65536 32768 10", {}, "cut off when 32768 bytes wait"),
+        ("normal 0 0 0 pubsub 0 0 0", {"client_output_buffer_limit_disconnections": "3"}, "3 clients were cut off"),
+    ],
+)
+def test_how_far_a_subscriber_may_fall_behind(limit, info, said):
+    config = {"client-output-buffer-limit": limit} if limit else {}
+    facts = RedisFacts("broker", "redis://h:6379/0", "h:6379", 0, 0.1, info=info, config=config)
+    found = list(redis_load._subscribers(Server(facts, ("broker",))))
+    assert [said in finding.message for finding in found] == [True] * bool(said)
