@@ -82,11 +82,19 @@ def routed_names(survey: Survey) -> Iterator[Finding]:
 def beat_tasks(survey: Survey) -> Iterator[Finding]:
     """Every beat entry names a task that exists.
 
-    Cause: a renamed or moved task, or a typo in `beat_schedule`; beat sends names without looking.
+    Cause: a renamed or moved task, or a typo in `beat_schedule`; beat sends names without looking. Or the entries of
+    the settings are gone, because `app.conf.beat_schedule = ...` replaces them.
     Shows as: "Received unregistered task of type ..." in a worker's log at every tick; the periodic work is not done.
     Fix: the registered name in the entry. Example: "jobs.sweep" where the task is "jobs.tasks.sweep".
     """
     known = {task.name for task in survey.tasks}
+    if replaced := survey.extra.get("beat_replaced"):
+        yield fail(
+            f"{listed(replaced)} of {setting(survey, 'beat_schedule')} is not in the app's schedule: something assigns "
+            "beat_schedule after the settings are read",
+            hint="grep -rn 'conf.beat_schedule *=' --include=*.py .   # use .update(), or one place for all",
+            subject="beat",
+        )
     for entry, told in survey.beat.items():
         task = str(told.get("task"))
         if task not in known and not task.startswith("celery."):

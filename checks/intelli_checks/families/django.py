@@ -211,8 +211,10 @@ def database(ctx: Context) -> Iterator[Finding]:
         if "error" in told:
             error = told["error"]
             text = " ".join(str(error["message"]).split())
+            silent = error["type"] == "Timeout"
+            said = "does not answer: connecting, or the first query, hangs" if silent else f"{error['type']}: {text}"
             yield fail(
-                f"database {alias}: {error['type']}: {text}",
+                f"database {alias}{' ' if silent else ': '}{said}",
                 hint=_LOCKED if "database is locked" in text else f"python manage.py dbshell --database {alias}",
                 subject=alias,
             )

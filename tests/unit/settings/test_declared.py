@@ -235,6 +235,7 @@ SPEAKS: list[tuple[Callable[..., Any], Survey, str, str]] = [
         "ERROR",
         "did you mean 'jobs.tasks.render'?",
     ),
+    (routing.beat_tasks, project(extra={"beat_replaced": ["nightly"]}), "ERROR", "nightly of"),
     (
         routing.queue_order,
         project(

@@ -85,10 +85,22 @@ def declared(interview: Any) -> Facts:
     yield "results", _as_url(conf.result_backend)
     yield "results_backend", _backend(app)
     yield "beat", {str(name): _beat_entry(entry) for name, entry in dict(conf.beat_schedule or {}).items()}
+    yield "beat_replaced", _replaced(interview, app)
     yield "queues", [_queue(queue) for queue in app.amqp.queues.values()]
     yield "queue_policies", _policies(getattr(interview, "settings", None) or {})
     yield "eager", sources.find_setting(interview, ("task_always_eager", "CELERY_ALWAYS_EAGER"))
     yield "settings_names", names.judge(interview, app)
+
+
+def _replaced(interview: Any, app: Any) -> list[str]:
+    """Entries of the settings' schedule that the app does not have: something assigned `beat_schedule` after them."""
+    settings = getattr(interview, "settings", None) or {}
+    if _config_source(app) != "django.conf:settings":
+        return []
+    prefix = f"{app.namespace}_" if getattr(app, "namespace", None) else ""
+    configured = settings.get(f"{prefix}BEAT_SCHEDULE") or {}
+    kept = dict(app.conf.beat_schedule or {})
+    return sorted(str(name) for name in configured if name not in kept) if isinstance(configured, dict) else []
 
 
 def _policies(settings: dict[str, Any]) -> dict[str, Any]:
