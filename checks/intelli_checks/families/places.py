@@ -7,6 +7,7 @@ from typing import Any
 
 from intelli_checks import Finding, Skip, Stage, check, fail, warn
 from intelli_checks.context import Context
+from intelli_checks.dsn import Dsn
 from intelli_checks.families.declared import listed
 from intelli_checks.probes.survey import Survey
 from intelli_checks.text import safe
@@ -140,7 +141,11 @@ def _overridden(surveys: Mapping[str, Survey]) -> str:
 def overriding(survey: Survey) -> str | None:
     """The environment variable that replaces the broker the settings name, if one does."""
     configured = survey.extra.get("broker_configured")
-    if not configured or survey.broker is None or str(survey.broker) == configured:
+    if not configured or survey.broker is None:
+        return None
+    # The settings' URL comes without its password, and kombu's own answer without the options after "?".
+    said = Dsn(str(configured))
+    if (str(survey.broker), survey.broker.database) == (str(said), said.database):
         return None
     return next((name for name in survey.extra.get("overriding") or () if "BROKER" in name), None)
 

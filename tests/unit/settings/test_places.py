@@ -12,6 +12,7 @@ from intelli_checks.dsn import Dsn
 from intelli_checks.families import places
 from intelli_checks.probes.survey import LayerDecl, Survey, TaskDecl
 from intelli_checks.target import Target
+from intelli_checks.text import scrub
 
 PASSWORD = "s3cret-of-the-broker"
 
@@ -97,3 +98,13 @@ def test_the_variable_that_makes_the_difference_is_named():
         },
     )
     assert "unset CELERY_BROKER_URL at worker" in finding.hint
+
+
+@pytest.mark.parametrize(
+    "url", ["rediss://:pw@h:6379/0?ssl_cert_reqs=none", "redis+socket:///run/r.sock?virtual_host=0", "redis://h:6379/0"]
+)
+def test_a_variable_that_says_the_same_replaces_nothing(url):
+    extra = {"broker_configured": scrub(url), "overriding": ["CELERY_BROKER_URL"]}
+    assert places.overriding(Survey("here", broker=Dsn(url), extra=extra)) is None
+    other = Survey("here", broker=Dsn("redis://other:6379/0"), extra=extra)
+    assert places.overriding(other) == "CELERY_BROKER_URL"
