@@ -39,7 +39,8 @@ def queues(ctx: Context) -> Iterator[Finding]:
     Fix: start a worker for it, or correct the route.
     """
     if not ctx.fleet.nodes:
-        yield info("no worker tells what it consumes")
+        passed_by = list(_passed_by(ctx))
+        yield from passed_by or [info("no worker tells what it consumes")]
         return
     if not ctx.fleet.queues and not any(node.young for node in ctx.fleet.nodes):
         raise Skip("no worker consumes anything", because="celery.consuming")
@@ -56,6 +57,24 @@ def queues(ctx: Context) -> Iterator[Finding]:
     for name in sorted(ctx.fleet.queues - used if ctx.project else ()):
         if not any(name in difflib.get_close_matches(other, [name], cutoff=ALIKE) for other in lonely):
             yield _unknown(ctx, name)
+
+
+def _passed_by(ctx: Context) -> Iterator[Finding]:
+    """Queues whose messages lie there while every worker waits for one: remote control is off, but Redis tells."""
+    last = ctx.watch.last
+    waiting = last.fleet.consuming
+    if not waiting or not all(client.blocked or client.idle <= 1 for client in waiting):
+        return  # who does not wait for messages has its hands full, and may take them later
+    for name in sorted(ctx.watch.still("unconsumed")):
+        queue = last.depths.queues.get(name, Queue(name))
+        if queue.depth and _ours(ctx, queue):
+            yield fail(
+                f"{count(queue.depth, 'message')} in {safe(name)}, not taken while {count(len(waiting), 'worker')} "
+                "with remote control off waits for messages: of other queues",
+                hint=f"compare -Q on the worker's command line; {start_command(ctx, [name])}",
+                subject=f"queue {safe(name)}",
+                depth=queue.depth,
+            )
 
 
 def _steps_apart(ctx: Context) -> Iterator[Finding]:

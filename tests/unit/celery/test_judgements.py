@@ -13,6 +13,7 @@ from intelli_checks.families.declared import idle_routes
 from intelli_checks.model import Skip
 from intelli_checks.probes.absence import Absence
 from intelli_checks.probes.canary import Canary
+from intelli_checks.probes.clients import Client
 from intelli_checks.probes.messages import Message
 from intelli_checks.probes.nodes import Node, Request
 from intelli_checks.probes.processes import Process
@@ -278,3 +279,18 @@ def test_a_worker_on_another_broker_is_told_with_its_address():
     assert "takes its tasks from 10.0.0.9:6379" in _local_worker(3, "10.0.0.9:6379", "10.0.0.9:6379", "10.0.0.5:5432")
     assert "is connected to no broker, or to another one" in _local_worker(60, "10.0.0.5:5432")
     assert _local_worker(3, "10.0.0.5:5432").startswith("WARNING: worker process 7 was started 3 s ago")
+
+
+def _mute(*clients: Client) -> list[str]:
+    """What is said of a standing message where workers answer nobody."""
+    depths = QueueDepths({"celery": Queue("celery", {"celery": 1})}, taken=NOW)
+    fleet = WorkerFleet(0, (), clients=clients, taken=NOW)
+    look = Look(fleet, depths)
+    seen = replace(watch(look, lambda: look, frozenset(), 0), standing=frozenset({Suspect("unconsumed", "celery")}))
+    return ask("celery.queues", context(fleet=fleet, depths=depths, survey=_sent_here(), watch=seen))
+
+
+def test_a_message_that_lies_still_beside_workers_that_wait():
+    assert "1 message in celery, not taken while 1 worker" in _mute(CONSUMER)[0]
+    full = replace(CONSUMER, blocked=False, idle=30)
+    assert _mute(CONSUMER, full) == ["INFO: no worker tells what it consumes"]
