@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -159,10 +160,21 @@ def broker_url(survey: Survey) -> Iterator[Finding]:
             f"{name} has no scheme, so Celery takes it for AMQP ({broker})",
             hint=f'{name} = "redis://{survey.conf["broker_url"]}"',
         )
+    elif broker and not broker.unencoded and (option := _unknown_option(survey)):
+        yield fail(
+            f"{name} has an option kombu does not take there, {option}: workers and senders raise TypeError",
+            hint=f"{setting(survey, 'broker_transport_options')} = {{'{option}': ...}} instead",
+        )
     elif broker and broker.scheme == "memory" and not for_tests(survey):
         yield fail("the broker is memory://: no other process ever sees a task", hint=f'{name} = "redis://HOST:6379/0"')
     elif broker and survey.extra.get("container") and broker.host in LOCAL and not broker.unix_path:
         yield info(f"inside a container {broker.host} is the container itself, and the broker is {broker}")
+
+
+def _unknown_option(survey: Survey) -> str:
+    """The option of the broker's URL that Celery cannot pass on; empty where it takes them all."""
+    found = re.search(r"unexpected keyword argument '(\w+)'", str(survey.extra.get("broker_refused") or ""))
+    return found[1] if found else ""
 
 
 def _given_in_parts(survey: Survey) -> bool:

@@ -60,6 +60,8 @@ def _said_elsewhere(project: Survey) -> str:
     """The check that says why no worker is there: where the project does not load here, it does not load there."""
     if overriding(project):
         return "celery.environment"
+    if "unexpected keyword" in str(project.extra.get("broker_refused")):
+        return "celery.broker_url"
     return "celery.app" if project.error("settings", "app", "celery") else ""
 
 

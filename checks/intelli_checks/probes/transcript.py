@@ -168,7 +168,8 @@ def survey(place: Place, answer: Answer) -> Survey:
 _EXTRA = (
     "app_name", "executable", "platform", "hostname", "uid", "container", "settings_file",
     "settings_defaults", "main", "module", "exposed", "namespace", "config_source", "deprecated",
-    "broker_configured", "overriding", "results_backend", "beat_replaced", "eager", "settings_names", "shared_tasks",
+    "broker_configured", "broker_refused", "overriding", "results_backend", "beat_replaced", "eager",
+    "settings_names", "shared_tasks",
     "asgi_application", "asgi_protocols", "usage", "usage_complete",
 )  # fmt: skip
 

@@ -486,3 +486,10 @@ def test_quotes_around_a_url_are_to_be_removed():
     assert celery_app._remedy(project(), error).startswith("write redis://... without the quotes")
     found = judged(celery_settings.broker_url, project(conf={"broker_url": '"redis://h/0"'}, broker=None))
     assert "wrapped in quotes" in found[0].message
+
+
+def test_an_option_the_url_may_not_have():
+    refused = "Connection._init_params() got an unexpected keyword argument 'socket_timeout'"
+    (found,) = judged(celery_settings.broker_url, project(extra={"broker_refused": refused}))
+    assert "an option kombu does not take there, socket_timeout" in found.message
+    assert "CELERY_BROKER_TRANSPORT_OPTIONS = {'socket_timeout': ...}" in found.hint

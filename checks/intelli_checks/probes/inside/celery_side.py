@@ -78,6 +78,7 @@ def declared(interview: Any) -> Facts:
     yield "conf_changed", sorted(key for key in defaults.DEFAULTS if conf.value_set_for(key))
     yield "deprecated", sorted(_deprecated(app))
     yield "broker", _broker(app)
+    yield "broker_refused", _refused(app)
     yield "broker_configured", _as_url(conf.get("broker_url"))
     # Celery reads these itself, before any configuration.
     variables = ("CELERY_BROKER_WRITE_URL", "CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_RESULT_BACKEND")
@@ -151,6 +152,15 @@ def _broker(app: Any) -> str | None:
         return url
     uri: str = app.connection_for_write().as_uri(include_password=True)
     return uri
+
+
+def _refused(app: Any) -> str | None:
+    """Why no connection can even be described: an option after the URL's "?" that kombu does not take, say."""
+    try:
+        app.connection_for_write()
+    except (TypeError, ValueError) as error:
+        return str(error)
+    return None
 
 
 def _backend(app: Any) -> str:
