@@ -94,6 +94,26 @@ def _set_variable(error: Mapping[str, Any]) -> str:
     )
 
 
+@check("celery.discovery", stage=Stage.STATIC, timeout=120.0, needs=["celery.app"])
+@of_celery
+def discovery(survey: Survey) -> Iterator[Finding]:
+    """Workers import every task module of the project's Django apps.
+
+    A worker knows the tasks of the modules its app imports. Without `autodiscover_tasks()` or `include` a `tasks.py` is
+    imported by the web process alone, through the view that uses it. How it shows: the worker says "Received
+    unregistered task of type ..." and drops the message, the task stays PENDING.
+
+    How to fix: `app.autodiscover_tasks()` where the app is made. Example: a Celery app copied without its last line.
+    """
+    if (left := survey.extra.get("task_modules_left_out")) and not for_tests(survey):
+        where = str(survey.celery_app).partition(":")[0].replace(".", "/") + ".py"
+        yield fail(
+            f"{', '.join(left[:3])}: defines tasks, and no worker imports it, so none of them is known there",
+            hint=f"app.autodiscover_tasks() in {where}, then restart the workers",
+            modules=list(left),
+        )
+
+
 @check("celery.eager", stage=Stage.STATIC, timeout=120.0, needs=["celery.app"])
 @of_celery
 def eager(survey: Survey) -> Iterator[Finding]:

@@ -126,7 +126,7 @@ def _not_taken(ctx: Context, queue: str) -> Finding:
 
 @check("celery.stuck", needs=["celery.workers"])
 def stuck(ctx: Context) -> Iterator[Finding]:
-    """No task overruns its limit; none without one fills a pool others wait for.
+    """No task runs far beyond its limit, and none without one fills a pool.
 
     Cause: calls without a timeout in a pool that enforces no limits (solo, threads, gevent), or where nobody set any;
     a pool process that does not react to signals.

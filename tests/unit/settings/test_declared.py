@@ -493,3 +493,10 @@ def test_an_option_the_url_may_not_have():
     (found,) = judged(celery_settings.broker_url, project(extra={"broker_refused": refused}))
     assert "an option kombu does not take there, socket_timeout" in found.message
     assert "CELERY_BROKER_TRANSPORT_OPTIONS = {'socket_timeout': ...}" in found.hint
+
+
+def test_task_modules_that_no_worker_imports():
+    (found,) = judged(celery_app.discovery, project(extra={"task_modules_left_out": ["orders.tasks"]}))
+    assert "orders.tasks: defines tasks, and no worker imports it" in found.message
+    assert found.hint.startswith("app.autodiscover_tasks() in ")
+    assert judged(celery_app.discovery, project()) == []

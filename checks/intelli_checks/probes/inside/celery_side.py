@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from . import bindings, names, sources, values
@@ -209,6 +211,7 @@ def tasks(interview: Any) -> Facts:
     broken = _import_task_modules(app)
     app.finalize(auto=True)
     yield "task_imports", broken
+    yield "task_modules_left_out", [] if broken else sorted(_left_out(interview))
     yield "shared_tasks", sorted(set(_shared_task_modules()))
     yield "tasks", [_task(app, task) for name, task in sorted(app.tasks.items()) if not name.startswith("celery.")]
 
@@ -219,6 +222,21 @@ def _import_task_modules(app: Any) -> list[dict[str, Any]]:
     except BaseException as raised:  # noqa: BLE001 - one broken tasks.py must not hide the other tasks
         return [values.error("tasks", raised)]
     return []
+
+
+def _left_out(interview: Any) -> Iterator[str]:
+    """Modules called `tasks` of the project's own Django apps that define tasks and that a worker does not import."""
+    if not getattr(interview, "settings", None):
+        return
+    from django.apps import apps
+
+    for config in apps.get_app_configs():
+        name, path = f"{config.name}.tasks", Path(config.path, "tasks.py")
+        if name in sys.modules or {"site-packages", "dist-packages"} & {*path.parts} or not path.is_file():
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if "celery" in text and re.search(r"^@(?:\w+\.)*(?:shared_task|task)\b", text, re.MULTILINE):
+            yield name
 
 
 def _shared_task_modules() -> Iterator[str]:
