@@ -104,10 +104,12 @@ def discovery(survey: Survey) -> Iterator[Finding]:
     unregistered task of type ..." and drops the message, the task stays PENDING.
 
     How to fix: `app.autodiscover_tasks()` where the app is made. Example: a Celery app copied without its last line.
+    An app that imports some of them may do so on purpose, where another one has the rest: that is a warning.
     """
     if (left := survey.extra.get("task_modules_left_out")) and not for_tests(survey):
         where = str(survey.celery_app).partition(":")[0].replace(".", "/") + ".py"
-        yield fail(
+        chosen = any(task.module.endswith(".tasks") for task in survey.tasks)
+        yield (warn if chosen else fail)(
             f"{', '.join(left[:3])}: defines tasks, and no worker imports it, so none of them is known there",
             hint=f"app.autodiscover_tasks() in {where}, then restart the workers",
             modules=list(left),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from intelli_checks import Skip
+from intelli_checks import Severity, Skip
 from intelli_checks.dsn import Dsn
 from intelli_checks.families import celery_app, celery_settings, channels_settings, channels_use, django
 from intelli_checks.families import declared_delivery as delivery
@@ -499,4 +499,11 @@ def test_task_modules_that_no_worker_imports():
     (found,) = judged(celery_app.discovery, project(extra={"task_modules_left_out": ["orders.tasks"]}))
     assert "orders.tasks: defines tasks, and no worker imports it" in found.message
     assert found.hint.startswith("app.autodiscover_tasks() in ")
-    assert judged(celery_app.discovery, project()) == []
+    assert found.severity is Severity.ERROR
+    assert judged(celery_app.discovery, project(tasks=())) == []
+
+
+def test_an_app_that_imports_some_task_modules_may_leave_the_rest_to_another():
+    left, chosen = {"task_modules_left_out": ["mail.tasks"]}, (TaskDecl("orders.tasks.pack", "orders.tasks"),)
+    (found,) = judged(celery_app.discovery, project(extra=left, tasks=chosen))
+    assert found.severity is Severity.WARNING
