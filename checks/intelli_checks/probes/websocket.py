@@ -15,8 +15,8 @@ from intelli_checks.text import safe
 
 FOREIGN = "https://intelli-ops.invalid"
 """An origin no system serves (RFC 2606)."""
-HOLD = 1.3
-"""Seconds an accepted socket is watched: Daphne looks once a second whether the application has died."""
+HOLD = 2.0
+"""Seconds an accepted socket is watched: Daphne looks once a second whether the application has died, or later."""
 IDLE = 9.0
 """Seconds of silence: redis-py 8 gives up reading after 5.2, and a busy Daphne takes two more to notice."""
 MAX_FRAME = 1024 * 1024
