@@ -113,8 +113,8 @@ def gather(ctx: Context, timeout: float) -> Flow:
     while len(runs) < max(1, plan.repeat) and time.monotonic() + 0.5 < deadline:
         ends = time.monotonic() + plan.timeout
         run = _Follower(ctx, plan, min(deadline, ends)).run()
-        if runs and ends > deadline and run.state not in {*plan.succeeded, *plan.failed}:
-            break  # our own time was up, not the job's
+        if runs and ends > deadline <= time.monotonic():
+            break  # our own time was up, not the job's: its last event may be on its way
         runs.append(run)
         if run.state not in plan.succeeded:
             break

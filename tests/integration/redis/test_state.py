@@ -91,7 +91,7 @@ def test_a_writable_replica(redis):
 def test_a_slow_command_is_named_without_its_data(redis):
     server = redis(save="3600 1", enable_debug_command="local")
     server.command(
-        "EVAL", f"local t = redis.call('TIME')[1] -- {PASSWORD}\nwhile redis.call('TIME')[1] - t < 1 do end", 0
+        "EVAL", f"local t = redis.call('TIME')[1] -- {PASSWORD}\nwhile redis.call('TIME')[1] - t < 2 do end", 0
     )
     server.command("DEBUG", "SLEEP", "0.2")
     report = check(server.url())
