@@ -19,7 +19,8 @@ def shared(ctx: Context) -> Iterator[Finding]:
     layer's database: their folder, and where they keep rows and tasks. Shows as: users see events that are not theirs.
     Fix: a database or a prefix of its own for each. Example: REDIS_URL of staging copied from production.
     """
-    users = [user for user in ctx.layer_users if not user.at_home and not user.prefixed]
+    # In the project's own folder runs the project: that its parts disagree on the broker is for other checks to say.
+    users = [user for user in ctx.layer_users if not (user.at_home or user.prefixed or user.here)]
     if _prefixes(ctx):
         raise Skip("there are several prefixes in the database", because="channels.prefix")
     like_us = any(user.here and not _elsewhere(user) for user in ctx.layer_users)
@@ -67,7 +68,7 @@ _HINT = "give each environment a database or a prefix of its own in CHANNEL_LAYE
 
 def _other_folder(user: LayerUser) -> Finding | None:
     """A second folder may be the next release of the same system, which shares everything rightly."""
-    if user.here or user.agrees or not user.reads or not user.directory:
+    if user.agrees or not user.reads or not user.directory:
         return None
     return warn(
         f"{_who(user)} reads this project's channel layer from another folder: another release, or another environment",
