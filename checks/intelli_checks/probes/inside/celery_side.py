@@ -211,7 +211,7 @@ def tasks(interview: Any) -> Facts:
     broken = _import_task_modules(app)
     app.finalize(auto=True)
     yield "task_imports", broken
-    yield "task_modules_left_out", [] if broken else sorted(_left_out(interview))
+    yield "task_modules_left_out", [] if broken else _left_out(interview)
     yield "shared_tasks", sorted(set(_shared_task_modules()))
     yield "tasks", [_task(app, task) for name, task in sorted(app.tasks.items()) if not name.startswith("celery.")]
 
@@ -224,10 +224,22 @@ def _import_task_modules(app: Any) -> list[dict[str, Any]]:
     return []
 
 
-def _left_out(interview: Any) -> Iterator[str]:
-    """Modules called `tasks` of the project's own Django apps that define tasks and that a worker does not import."""
-    if not getattr(interview, "settings", None):
-        return
+def _left_out(interview: Any) -> list[str]:
+    """Modules called `tasks` of the project's own Django apps that define tasks and that a worker does not import.
+
+    A worker runs Django's system checks when it starts, which import the URLs, and with them what the views import
+    (`celery.fixups.django`, DjangoWorkerFixup.validate_models).
+    """
+    unseen = sorted(_task_modules_unseen()) if getattr(interview, "settings", None) else []
+    if unseen and not os.environ.get("CELERY_SKIP_CHECKS"):
+        from django.urls import get_resolver
+
+        with suppress(BaseException):  # the system checks have their own check
+            _ = get_resolver().url_patterns
+    return [name for name in unseen if name not in sys.modules]
+
+
+def _task_modules_unseen() -> Iterator[str]:
     from django.apps import apps
 
     for config in apps.get_app_configs():
