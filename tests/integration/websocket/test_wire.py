@@ -71,7 +71,7 @@ def test_tls_asked_of_a_plain_port_is_told(relay):
 @needs_nginx
 def test_a_proxy_that_cuts_silent_sockets_is_told_from_one_that_does_not(relay):
     web = relay.serve()
-    short = relay.check(IDLE, web=relay.nginx(web, f"{UPGRADES} proxy_read_timeout 2s;"))
+    short = relay.check(IDLE, web=relay.nginx(web, f"{UPGRADES} proxy_read_timeout 4s;"))
     assert list(failing(short)) == [IDLE]
     assert "without a close frame" in told(short[IDLE])
     good = relay.check(IDLE, web=relay.nginx(web, UPGRADES))
