@@ -24,7 +24,8 @@ def _sent_to(node: Node, project: Survey) -> list[TaskDecl]:
 
 def of_another_app(node: Node, project: Survey) -> bool:
     """Whether this worker, which is sent the project's tasks, was started with an app that has none."""
-    return not any(not name.startswith("celery.") for name in node.registered) and bool(_sent_to(node, project))
+    own = any(not name.startswith("celery.") for name in node.registered)
+    return node.profiled and not own and bool(_sent_to(node, project))
 
 
 @check("celery.tasks", needs=["celery.workers", "celery.nodenames"])
@@ -40,18 +41,22 @@ def tasks(ctx: Context) -> Iterator[Finding]:
     """
     project = project_of(ctx)
     for node in ctx.fleet.nodes:
+        name = safe(node.name)
+        if not node.profiled:
+            yield info(f"{name} did not tell its tasks: it is shutting down, or busy", subject=name)
+            continue
         missing = sorted(task.name for task in _sent_to(node, project) if task.name not in node.registered)
         if not missing:
             continue
         none = of_another_app(node, project)
         yield fail(
-            f"{safe(node.name)} has no tasks of its own: its application imported none"
+            f"{name} has no tasks of its own: its application imported none"
             if none
-            else f"{safe(node.name)} does not know {listed(missing, 3)}: it will drop them unseen",
+            else f"{name} does not know {listed(missing, 3)}: it will drop them unseen",
             hint=f"start it with this project's app: {start_command(ctx, node.queues)}   # it is? autodiscover_tasks()"
             if none
             else "restart it: it runs older code than the project, or another application",
-            subject=safe(node.name),
+            subject=name,
             missing=missing[:20],
             registered=len(node.registered),
         )
@@ -68,11 +73,12 @@ def unregistered(ctx: Context) -> Iterator[Finding]:
     Fix: deploy workers first; correct the name.
     """
     for name, queue in ctx.depths.queues.items():
-        known = {task for node in ctx.fleet.consumers(name) for task in node.registered}
+        consumers = ctx.fleet.consumers(name)
+        known = {task for node in consumers for task in node.registered}
         unknown = Counter(
             m.task for m in queue.tail if m.task and m.task not in known and not m.task.startswith("celery.")
         )
-        if not known or not unknown:
+        if not known or not unknown or not all(node.profiled for node in consumers):
             continue
         yield fail(
             f"{count(sum(unknown.values()), 'waiting message')} for {listed(unknown, 3)}, which no worker of this "

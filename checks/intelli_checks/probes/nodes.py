@@ -68,6 +68,8 @@ class Node:
     queues: tuple[str, ...] = ()
     registered: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Task name -> the attributes that are set, as text."""
+    profiled: bool = True
+    """Whether it told its tasks and settings, which are asked for later: one that shuts down may not."""
     active: tuple[Request, ...] = ()
     reserved: tuple[Request, ...] = ()
     scheduled: tuple[Request, ...] = ()
@@ -126,6 +128,7 @@ def parse_node(name: str, said: Mapping[str, Any]) -> Node:
         timeouts=tuple(float(t) for t in _list(pool.get("timeouts")) if isinstance(t, (int, float))),
         queues=tuple(str(q["name"]) for q in map(_mapping, _list(said.get("active_queues"))) if "name" in q),
         registered=dict(_task(str(line)) for line in _list(said.get("registered"))),
+        profiled="registered" in said,
         active=_requests(said.get("active")),
         reserved=_requests(said.get("reserved")),
         scheduled=_requests(said.get("scheduled")),

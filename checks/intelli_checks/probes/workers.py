@@ -164,10 +164,11 @@ def carried(fleet: WorkerFleet, known: WorkerFleet) -> WorkerFleet:
 
 def _joined(nodes: tuple[Node, ...], profiles: tuple[Node, ...]) -> tuple[Node, ...]:
     by_name = {profile.name: profile for profile in profiles}
-    return tuple(
-        replace(node, registered=profile.registered, conf=profile.conf) if (profile := by_name.get(node.name)) else node
-        for node in nodes
-    )
+    return tuple(_told(node, profile) if (profile := by_name.get(node.name)) else node for node in nodes)
+
+
+def _told(node: Node, profile: Node) -> Node:
+    return replace(node, registered=profile.registered, conf=profile.conf, profiled=profile.profiled)
 
 
 def redis_time(connection: Connection) -> float:

@@ -15,7 +15,7 @@ from intelli_checks.probes.absence import Absence
 from intelli_checks.probes.canary import Canary
 from intelli_checks.probes.clients import Client
 from intelli_checks.probes.messages import Message
-from intelli_checks.probes.nodes import Node, Request
+from intelli_checks.probes.nodes import Node, Request, parse_node
 from intelli_checks.probes.processes import Process
 from intelli_checks.probes.queues import Delivered, Queue, QueueDepths, Unacked
 from intelli_checks.probes.survey import QueueDecl, Survey, TaskDecl
@@ -236,6 +236,20 @@ def test_a_worker_of_another_app_explains_missing_results():
     assert "its application imported none" in ask("celery.tasks", ctx)[0]
     with pytest.raises(Skip):
         ask("celery.results", ctx)
+
+
+def test_a_worker_that_leaves_before_it_told_its_tasks_is_not_one_that_has_none():
+    """Asked for in a second round, which a worker in its warm shutdown may not live to see."""
+    leaving = parse_node("w@h", {"stats": {}, "active_queues": [{"name": "celery"}]})
+    waiting = QueueDepths(
+        {"celery": Queue("celery", {"celery": 1}, tail=(Message(id="1", task="shop.tasks.nap"),))}, taken=NOW
+    )
+    other = node(queues=("celery",), registered={"shop.tasks.rest": {}})
+    ctx = context(leaving, survey=_sent_here(), depths=waiting)
+    assert ask("celery.tasks", ctx) == ["INFO: w@h did not tell its tasks: it is shutting down, or busy"]
+    assert ask("celery.unregistered", context(fleet=WorkerFleet(2, (leaving, other)), depths=waiting)) == []
+    assert ask("celery.unregistered", context(other, depths=waiting))
+    assert ask("celery.tasks", context(node(queues=("celery",)), survey=_sent_here()))[0].startswith("ERROR")
 
 
 def _full(seconds: float, behind: int, **more: object) -> list[str]:
