@@ -15,6 +15,7 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -129,7 +130,7 @@ def _read(code: int, output: bytes) -> Answer:
 
 def _until_ended(process: subprocess.Popen[bytes]) -> None:
     """Wait without reaping: as long as the leader is a zombie, its number and its group are nobody else's."""
-    if hasattr(os, "waitid"):  # not on Windows, and on macOS only since Python 3.13
+    if sys.platform != "win32" and hasattr(os, "waitid"):  # on macOS only since Python 3.13
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     else:
         process.wait()
@@ -138,7 +139,7 @@ def _until_ended(process: subprocess.Popen[bytes]) -> None:
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill the plugin and whatever it started and left behind."""
     try:
-        if os.name == "nt":
+        if sys.platform == "win32":
             process.kill()
         else:
             os.killpg(process.pid, signal.SIGKILL)

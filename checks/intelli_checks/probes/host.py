@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -54,6 +55,8 @@ def _inodes_free(path: Path) -> float | None:
 def _open_files() -> Iterator[OpenFiles]:
     import psutil
 
+    if sys.platform != "linux":
+        return  # nobody tells the limit of another process there
     for process in psutil.process_iter(["name", "cmdline"]):
         words = [Path(word).name for word in (process.info["cmdline"] or [])[:_WORDS_OF_A_COMMAND]]
         ours = next((name for name in OURS for word in words if word.startswith(name)), None)
@@ -62,8 +65,8 @@ def _open_files() -> Iterator[OpenFiles]:
         try:
             limit = process.rlimit(psutil.RLIMIT_NOFILE)[0]
             yield OpenFiles(process.pid, ours, process.num_fds(), limit)
-        except (psutil.Error, OSError, AttributeError):
-            continue  # somebody else's, gone meanwhile, or a platform without limits
+        except (psutil.Error, OSError):
+            continue  # somebody else's, or gone meanwhile
 
 
 def listeners(ports: Iterable[int]) -> Iterator[Listener]:

@@ -9,6 +9,7 @@ serialization protocol specification", nothing more.
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -221,6 +222,8 @@ def _number(value: bytes, line: bytes) -> int:
 
 def _connect(dsn: Dsn, deadline: float) -> socket.socket:
     if dsn.unix_path:
+        if sys.platform == "win32":
+            raise DialError("connect", "Python has no Unix sockets on Windows")
         return _connect_to(socket.AF_UNIX, dsn.unix_path, deadline)
     failure = DialError("resolve", f"no address for {dsn.host}")
     found = _resolve(dsn.host, dsn.port, deadline)

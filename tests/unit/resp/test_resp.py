@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from intelli_checks.dsn import Dsn
 from intelli_checks.probes.resp import MAX_REPLY, Connection, DialError, ReplyError
 
 
@@ -96,3 +98,9 @@ def test_the_deadline_is_a_total():
         with pytest.raises(DialError, match="only 1 bytes"):
             Connection(ours, began + 0.2).read()
     assert time.monotonic() - began < 1.0
+
+
+def test_a_unix_socket_on_windows_is_an_outage_and_no_traceback(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(DialError, match="no Unix sockets on Windows"):
+        Connection.open(Dsn(f"redis+socket://{tmp_path}/redis.sock"), 1.0)

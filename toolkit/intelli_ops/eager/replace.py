@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,7 +86,7 @@ def _write_beside(real: Path, temporary: Path, data: bytes) -> None:
     shutil.copystat(real, temporary)
     os.utime(temporary)  # copystat brings the old time along, and autoreloaders watch it
     status = real.stat()
-    if hasattr(os, "chown") and (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+    if sys.platform != "win32" and (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
         os.chown(temporary, status.st_uid, status.st_gid)
 
 

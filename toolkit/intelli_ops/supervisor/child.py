@@ -124,7 +124,7 @@ class Child:
 
     def _group_is_ours(self) -> bool:
         """Whether it ended and is not reaped yet, so that its pid, and its group's, cannot belong to anybody else."""
-        if not hasattr(os, "waitid"):
+        if sys.platform == "win32" or not hasattr(os, "waitid"):  # on macOS only since Python 3.13
             return False
         with contextlib.suppress(ChildProcessError):
             return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

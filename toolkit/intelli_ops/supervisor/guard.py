@@ -12,6 +12,8 @@ import sys
 
 
 def main() -> None:
+    if sys.platform == "win32":
+        sys.exit("job objects do this on Windows")
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     groups: set[int] = set()

@@ -14,6 +14,8 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
+    if sys.platform != "linux":
+        sys.exit("only Linux tells a process of its parent's death")
     parent, argv = int(sys.argv[1]), sys.argv[2:]
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it died before the line above
