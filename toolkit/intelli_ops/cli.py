@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from intelli_ops import exits
 from intelli_ops.say import complain, say_json
+from intelli_ops.supervisor.state import StateError
 from intelli_ops.usage import ClickException, CouldNotTell, NoArgsIsHelpError, no_such
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def run(args: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return exits.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last line of defence: one sentence instead of a traceback
-        return _unexpected(error, args, debug=debug)
+        return _no_state(error, args) if isinstance(error, StateError) else _unexpected(error, args, debug=debug)
     return code if isinstance(code, int) else exits.HEALTHY
 
 
@@ -205,6 +206,12 @@ def _could_not_tell(error: CouldNotTell, args: list[str]) -> int:
     complain(f"could not tell: {error}" + (f"\nfix: {error.hint}" if error.hint else ""))
     _apologise(args, "unavailable", str(error), exits.COULD_NOT_TELL)
     return exits.COULD_NOT_TELL
+
+
+def _no_state(error: StateError, args: list[str]) -> int:
+    complain(f"intelli-ops: {error}")
+    _apologise(args, "usage", str(error), exits.USAGE)
+    return exits.USAGE
 
 
 def _unexpected(error: Exception, args: list[str], *, debug: bool) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import subprocess
 import sys
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import typer
@@ -86,3 +88,17 @@ def test_tasks_without_a_subcommand_is_its_list(tmp_path, capsys):
     place = ["--broker", "redis://127.0.0.1:1", "--project", str(tmp_path)]
     assert [run(["tasks", *place]), run(["tasks", "list", *place])] == [3, 3]
     assert capsys.readouterr().err.count("127.0.0.1:1/0: refused") == 2
+
+
+@pytest.mark.parametrize(
+    "words", [["start-workers"], ["start-workers", "--dry-run"], ["workers", "status"], ["stop-workers"]]
+)
+def test_a_folder_that_cannot_be_written_is_named_and_no_fault_of_the_tool(words, tmp_path, monkeypatch, capsys):
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    (tmp_path / "shop.py").write_text("from celery import Celery\napp = Celery('shop')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert run(words) == 2
+    assert capsys.readouterr().err == f"intelli-ops: {tmp_path}/.intelli-ops cannot be used: Read-only file system\n"

@@ -12,8 +12,8 @@ import typer
 from intelli_checks.target import Target
 from intelli_ops import exits
 from intelli_ops.commands.options import targeted
-from intelli_ops.say import complain, say
-from intelli_ops.supervisor.state import State, StateError
+from intelli_ops.say import say
+from intelli_ops.supervisor.state import State
 from intelli_ops.workers import running
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -56,11 +56,7 @@ def start_workers(
     second one does not. Without a terminal SIGHUP replaces every worker, one by one. Exits with the code of the worst
     worker, 3 when the workers of this project run already.
     """
-    try:
-        state = running.state_of(target.directory)
-    except StateError as error:
-        complain(f"cannot start workers: {error}")
-        return exits.USAGE
+    state = running.state_of(target.directory)
     if not dry_run and running.read(state):  # before a second is spent on asking the project; the lock decides
         return running.already(state)
     if detach and not dry_run:

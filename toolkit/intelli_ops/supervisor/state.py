@@ -30,7 +30,7 @@ class State:
 
     def __init__(self, project: Path, *parts: str) -> None:
         self.root = _private_folder(project / FOLDER)
-        with contextlib.suppress(FileExistsError), (self.root / ".gitignore").open("x") as ignore:
+        with _usable(self.root), contextlib.suppress(FileExistsError), (self.root / ".gitignore").open("x") as ignore:
             ignore.write("*\n")
         for part in parts:
             self.root = _private_folder(self.root / part)
@@ -78,7 +78,7 @@ class State:
 
 
 def _private_folder(path: Path) -> Path:
-    with contextlib.suppress(FileExistsError):
+    with _usable(path), contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700, parents=True)
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode):
@@ -88,6 +88,15 @@ def _private_folder(path: Path) -> Path:
             raise StateError(f"{path} belongs to another user: remove it or work in a copy of your own")
         path.chmod(0o700)
     return path
+
+
+@contextlib.contextmanager
+def _usable(path: Path) -> Iterator[None]:
+    """A read-only project, a full disk: nothing of ours is broken, so it is said as what it is."""
+    try:
+        yield
+    except OSError as error:
+        raise StateError(f"{path} cannot be used: {error.strerror or error}") from error
 
 
 def _acquire(descriptor: int) -> None:
