@@ -42,7 +42,8 @@ def restart_workers(
             raise no_such("profile", profile, record["profiles"])
     old = {unit.get("pid") for unit in running.units(record) if unit.get("profile") in (profiles or record["profiles"])}
     request(state, do="restart", **({"profiles": profiles} if profiles else {}))
-    if running.await_(state, lambda now: bool(now.get("ready")) and not old & _pids(now), wait):
+    done = running.telling(record, lambda now: bool(now.get("ready")) and not old & _pids(now))
+    if running.await_(state, done, wait):
         say("every worker is a new one")
         return exits.HEALTHY
     failed = bool(old & _pids(running.read(state)))

@@ -54,17 +54,8 @@ def _gone(state: State, supervisor: Mapping[str, Any], timeout: float) -> bool:
 
     Its record goes before it does, and its lock after: who starts the workers anew in between would be refused.
     """
-    told: set[str] = set()
     deadline = time.monotonic() + timeout
-
-    def tell(record: running.Record) -> bool:
-        for unit in running.units(record):
-            line = f"{unit.get('phase'):<9} {unit.get('name'):<16} {unit.get('detail')}"
-            if unit.get("phase") == "stopping" and line not in told:
-                told.add(line)
-                say(line)
-        return False
-
+    tell = running.telling({}, lambda _: False, lambda phase: phase == "stopping")
     running.await_(state, tell, timeout)
     return wait_gone(supervisor, max(1.0, deadline - time.monotonic()))
 

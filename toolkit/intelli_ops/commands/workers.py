@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 
 _NONE = "no workers of this project run here: intelli-ops start-workers"
+_MOST = 100  # workers of one profile on one machine: a digit too many would take its files, its memory and the others
 
 
 @app.command()
@@ -81,8 +82,11 @@ def scale(
         have = [unit.get("profile") for unit in running.units(now)]
         return bool(now.get("ready")) and all(have.count(profile) == count for profile, count in wanted.items())
 
-    if running.await_(state, done, wait):
+    if running.await_(state, running.telling(record, done), wait):
         return exits.HEALTHY
+    if not running.read(state):
+        say("the workers have ended meanwhile: intelli-ops workers logs")
+        return exits.FAILED
     say(f"not so after {wait:g} s: intelli-ops workers status")
     return exits.COULD_NOT_TELL
 
@@ -93,6 +97,8 @@ def _size(text: str, profiles: list[str]) -> tuple[str, int]:
         raise no_such("profile", profile, profiles)
     if not count.isdecimal():
         raise UsageError(f"{text!r}: write PROFILE=COUNT, for example {profile}=2")
+    if int(count) > _MOST:
+        raise UsageError(f"{text}: at most {_MOST} workers of a profile run on one machine")
     return profile, int(count)
 
 

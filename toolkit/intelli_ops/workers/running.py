@@ -62,6 +62,29 @@ def await_(state: State, wanted: Callable[[Record], bool], timeout: float) -> bo
     return False
 
 
+def telling(
+    before: Record, wanted: Callable[[Record], bool], told: Callable[[str], bool] = lambda _: True
+) -> Callable[[Record], bool]:
+    """`wanted`, and each change since `before` said once: whoever waits sees that something goes on.
+
+    `told` chooses the phases that are worth a line.
+    """
+    known = {_line(unit) for unit in units(before)}
+
+    def tell(record: Record) -> bool:
+        for unit in units(record):
+            if told(str(unit.get("phase"))) and (line := _line(unit)) not in known:
+                known.add(line)
+                say(line)
+        return wanted(record)
+
+    return tell
+
+
+def _line(unit: Mapping[str, Any]) -> str:
+    return f"{unit.get('phase'):<9} {unit.get('name'):<16} {unit.get('detail')}".rstrip()
+
+
 def request(state: State, **asked: Any) -> None:
     """Ask the running keeper for something; it looks several times a second."""
     folder = state.folder(REQUESTS)
