@@ -191,7 +191,7 @@ def hoist(args: list[str]) -> list[str]:
 
 
 def _usage(error: ClickException, args: list[str]) -> int:
-    message = error.format_message()
+    message = error.format_message().replace("\n\t", " ")  # click gives each choice a line of its own
     ctx = getattr(error, "ctx", None)
     where = ctx.command_path if ctx else "intelli-ops"
     if isinstance(error, NoArgsIsHelpError):  # a bare `intelli-ops` shows its help, which is all the answer it needs

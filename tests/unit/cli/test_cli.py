@@ -102,3 +102,18 @@ def test_a_folder_that_cannot_be_written_is_named_and_no_fault_of_the_tool(words
     monkeypatch.setattr(Path, "mkdir", refuse)
     assert run(words) == 2
     assert capsys.readouterr().err == f"intelli-ops: {tmp_path}/.intelli-ops cannot be used: Read-only file system\n"
+
+
+@pytest.mark.parametrize("command", ["config", "eager", "jobs", "tasks", "workers"])
+def test_a_group_lists_its_commands_with_a_whole_sentence_each(command, capsys):
+    run([command, "--help"])
+    listed = capsys.readouterr().out.partition("Commands:")[2]
+    assert listed
+    assert "..." not in listed
+
+
+def test_what_can_be_chosen_is_told_on_one_line(capsys):
+    assert run(["render"]) == 2
+    told = capsys.readouterr().err
+    assert "systemd, compose, k8s" in told
+    assert len(told.splitlines()) == 2

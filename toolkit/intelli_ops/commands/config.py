@@ -10,11 +10,12 @@ import typer
 
 from intelli_checks.report import plain
 from intelli_checks.target import Target
+from intelli_ops.commands.grouped import Group
 from intelli_ops.commands.options import targeted
 from intelli_ops.progress import Waiting
 from intelli_ops.say import say, say_json
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+app = typer.Typer(cls=Group, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
 
 @app.callback()

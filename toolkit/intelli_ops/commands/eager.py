@@ -13,12 +13,13 @@ import typer
 
 from intelli_checks.target import Target
 from intelli_ops import exits
+from intelli_ops.commands.grouped import Group
 from intelli_ops.commands.options import targeted
 from intelli_ops.progress import Waiting
 from intelli_ops.say import complain, say
 from intelli_ops.usage import UsageError
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+app = typer.Typer(cls=Group, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
 _File = Annotated[
     Path | None, typer.Option("--file", metavar="FILE", help="Settings file [the file of the settings module].")

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ParamSpec
 import typer
 
 from intelli_ops import exits
+from intelli_ops.commands.grouped import Group
 from intelli_ops.commands.local import Project, Timeout
 from intelli_ops.jobs.api import ApiError, JobsApi, RefusedError, collect
 from intelli_ops.say import complain, say, say_json
@@ -19,6 +20,7 @@ from intelli_ops.usage import UsageError
 P = ParamSpec("P")
 
 app = typer.Typer(
+    cls=Group,
     rich_markup_mode=None,
     add_completion=False,
     no_args_is_help=True,

@@ -34,7 +34,7 @@ class Kind(StrEnum):
 def render(
     target: Target,
     *,
-    kind: Annotated[Kind, typer.Argument(metavar="{systemd|compose|k8s}", show_default=False, help="What to write.")],
+    kind: Annotated[Kind, typer.Argument(metavar="systemd|compose|k8s", show_default=False, help="What to write.")],
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write files here [print them].")] = None,
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Prefix of unit and object names [the project's folder].")

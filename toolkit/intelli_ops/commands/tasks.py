@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from intelli_checks.context import Context
 from intelli_checks.probes import trace as traces
@@ -16,6 +15,7 @@ from intelli_checks.probes.workers import WorkerFleet
 from intelli_checks.target import Target
 from intelli_ops import exits, whereabouts
 from intelli_ops.asking import asking
+from intelli_ops.commands.grouped import Group
 from intelli_ops.commands.options import targeted
 from intelli_ops.say import say, say_json
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typer._click import Context as Invocation
 
 
-class ListByDefault(TyperGroup):
+class ListByDefault(Group):
     """`tasks` is `tasks list`."""
 
     def parse_args(self, ctx: Invocation, args: list[str]) -> list[str]:

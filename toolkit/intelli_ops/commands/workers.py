@@ -14,6 +14,7 @@ import typer
 from intelli_checks.target import Target
 from intelli_checks.text import safe
 from intelli_ops import exits
+from intelli_ops.commands.grouped import Group
 from intelli_ops.commands.options import targeted
 from intelli_ops.say import say, say_json
 from intelli_ops.supervisor.logs import Terminal
@@ -22,6 +23,7 @@ from intelli_ops.workers import running
 from intelli_ops.workers.running import request
 
 app = typer.Typer(
+    cls=Group,
     rich_markup_mode=None,
     add_completion=False,
     no_args_is_help=True,
