@@ -76,21 +76,28 @@ def off(target: Target, *, file: _File = None, dry_run: _DryRun = False) -> int:
     return _switch(target, file, on=False, dry_run=dry_run, force=None)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    epilog="Example: intelli-ops eager run -- python manage.py test",
+)
 @targeted
 def run(
     target: Target, *, command: Annotated[list[str], typer.Argument(metavar="-- COMMAND", help="What to run.")]
 ) -> int:
-    """Run one command with EAGER on and touch no file."""
+    """Run one command with EAGER on and touch no file.
+
+    Exits with the command's code; 128 and the signal's number when a signal ended it, as a shell has it.
+    """
     if not target.settings:
         raise UsageError("eager run needs a Django settings module: name it with --settings")
     from intelli_ops.eager.overlay import overlay
 
     with overlay(target.settings, os.environ) as environment:
         try:
-            return subprocess.run(command, env=environment, check=False).returncode  # noqa: S603 - the user's command
+            code = subprocess.run(command, env=environment, check=False).returncode  # noqa: S603 - the user's command
         except OSError as error:
             raise UsageError(f"{shlex.join(command)}: {error.strerror or error}") from error
+    return code if code >= 0 else 128 - code
 
 
 def _switch(target: Target, file: Path | None, *, on: bool, dry_run: bool, force: str | None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,17 @@ from intelli_ops.workers import running
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 _UP_SECONDS = 60.0
+
+
+class Level(StrEnum):
+    """What Celery takes as `-l`; another would end every worker as soon as it starts, again and again."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    CRITICAL = "critical"
+    FATAL = "fatal"
 
 
 @app.command(
@@ -37,7 +49,12 @@ def start_workers(
     concurrency: Annotated[
         int | None, typer.Option("--concurrency", "-c", min=1, metavar="N", help="Slots per worker.")
     ] = None,
-    loglevel: Annotated[str, typer.Option("--loglevel", "-l", metavar="LEVEL", help="Of the workers.")] = "info",
+    loglevel: Annotated[
+        Level,
+        typer.Option(
+            "--loglevel", "-l", metavar="LEVEL", case_sensitive=False, help="debug, info, warning, error or critical."
+        ),
+    ] = Level.INFO,
     beat: Annotated[bool, typer.Option("--beat", help="The scheduler too; one per system.")] = False,
     mingle: Annotated[bool, typer.Option("--mingle", help="Learn revoked tasks from others; takes a second.")] = False,
     autoreload: Annotated[bool, typer.Option("--autoreload", help="New workers when code changes.")] = False,
@@ -63,7 +80,9 @@ def start_workers(
         return _detach(state)
     from intelli_ops.workers import foreground
 
-    wishes = foreground.Wishes(single, tuple(queue or ()), pool, concurrency, loglevel, beat, mingle, stop_timeout)
+    wishes = foreground.Wishes(
+        single, tuple(queue or ()), pool, concurrency, loglevel.value, beat, mingle, stop_timeout
+    )
     if dry_run:
         return foreground.show(target, wishes, state)
     return foreground.keep(target, wishes, state, quiet=quiet, autoreload=autoreload)
