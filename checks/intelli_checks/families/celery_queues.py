@@ -116,7 +116,7 @@ def _unconsumed(ctx: Context, name: str) -> Finding:
             f"; {listed(n.name for n in ctx.fleet.consumers(typo[0]))} consumes {safe(typo[0])}, which nobody sends to"
         )
     elif routed:
-        message += f"; {listed(routed, 3)} go there"
+        message += f"; {listed(routed, 3)} {'goes' if len(routed) == 1 else 'go'} there"
     facts = {"depth": queue.depth, "tasks": routed[:20], "priorities": dict(queue.depths)}
     subject = f"queue {safe(name)}"
     if ctx.fleet.silent or ctx.fleet.unexplained:

@@ -7,15 +7,18 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
 
 from intelli_ops.cli import COMMON, SECTIONS, hoist, run
 from intelli_ops.commands import options
+from intelli_ops.jobs.api import _problem
 from intelli_ops.version import VERSION
 
 COMMANDS = [command for commands in SECTIONS.values() for command in commands]
@@ -117,3 +120,43 @@ def test_what_can_be_chosen_is_told_on_one_line(capsys):
     told = capsys.readouterr().err
     assert "systemd, compose, k8s" in told
     assert len(told.splitlines()) == 2
+
+
+def test_a_level_that_no_worker_takes_is_refused_before_one_is_started(tmp_path, monkeypatch, capsys):
+    (tmp_path / "shop.py").write_text("from celery import Celery\napp = Celery('shop', broker='redis://127.0.0.1:1')\n")
+    monkeypatch.chdir(tmp_path)
+    assert run(["start-workers", "--dry-run", "-l", "loud"]) == 2
+    assert "'loud' is not one of" in capsys.readouterr().err
+    assert run(["start-workers", "--dry-run", "-l", "WARNING"]) == 0
+    assert " -l warning " in capsys.readouterr().out
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+@pytest.mark.parametrize(("script", "code"), [("exit 7", 7), ("kill -9 $$", 137)])
+def test_eager_run_exits_as_a_shell_would(script, code, tmp_path):
+    place = ["--project", str(tmp_path), "--settings", "shop.settings"]
+    assert run(["eager", "run", *place, "--", "sh", "-c", script]) == code
+
+
+def test_a_server_that_is_down_is_told_without_the_clients_own_words(capsys):
+    assert run(["jobs", "list", "--url", "http://127.0.0.1:1"]) == 3
+    told = capsys.readouterr().err
+    assert "does not answer: Connection refused; is it up?" in told
+
+
+def test_a_refusal_is_told_once():
+    body = b'{"title": "Invalid", "detail": "give one", "errors": [{"message": "give one"}, {"message": "no image"}]}'
+    assert _problem(body) == "give one; no image"
+
+
+def test_a_zip_is_no_recording(tmp_path, capsys):
+    (tmp_path / "bundle.zip").write_bytes(b"PK\x03\x04\xc4\xff")
+    assert run(["check", "--from", str(tmp_path / "bundle.zip")]) == 2
+    assert "not a recording made by --save: it is no text" in capsys.readouterr().err
+
+
+def test_a_word_that_no_task_has_is_answered(monkeypatch, capsys):
+    monkeypatch.setattr("intelli_ops.commands.tasks.table", lambda _: [])
+    monkeypatch.setattr("intelli_ops.commands.tasks.asking", lambda *_: nullcontext(SimpleNamespace(redis_broker=None)))
+    assert run(["tasks", "nope", "--broker", "redis://127.0.0.1:1"]) == 0
+    assert capsys.readouterr().err == "no task has nope in its name\n"

@@ -64,14 +64,15 @@ def _told(command: Callable[P, int]) -> Callable[P, int]:
     return run
 
 
-@app.command()
+@app.command(epilog="Example: intelli-ops jobs submit photo.jpg -a histogram -a sobel_edges --watch")
 @_told
 def submit(
     files: Annotated[
         list[Path] | None, typer.Argument(metavar="[FILE]...", help="Image files.", exists=True, dir_okay=False)
     ] = None,
     algorithm: Annotated[
-        list[str] | None, typer.Option("--algorithm", "-a", metavar="NAME", help="May be given several times.")
+        list[str] | None,
+        typer.Option("--algorithm", "-a", metavar="NAME", help="At least one; may be given several times."),
     ] = None,
     image_url: Annotated[
         list[str] | None, typer.Option("--image-url", metavar="URL", help="An image to fetch.")

@@ -74,6 +74,8 @@ def recorded(path: Path) -> Callable[[Target, float], Context]:
         replay = recording.load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not a recording made by --save: it is no text") from error
     except ValueError as error:
         raise UsageError(f"{path}: {error}") from error
     return lambda _, deadline: replay(deadline)

@@ -17,7 +17,7 @@ from intelli_ops import exits, whereabouts
 from intelli_ops.asking import asking
 from intelli_ops.commands.grouped import Group
 from intelli_ops.commands.options import targeted
-from intelli_ops.say import say, say_json
+from intelli_ops.say import complain, say, say_json
 
 if TYPE_CHECKING:
     from typer._click import Context as Invocation
@@ -74,6 +74,8 @@ def list_(
         for row in rows:
             for line in _text(row):
                 say(line)
+    if not rows:
+        complain(f"no task has {' or '.join(words)} in its name" if words else "neither project nor worker has a task")
     return exits.HEALTHY
 
 

@@ -98,7 +98,7 @@ class JobsApi:
         try:
             return urllib3.request(method, url, headers=headers, timeout=self.timeout, retries=False, **options)
         except urllib3.exceptions.HTTPError as error:
-            raise ApiError(f"{self.base} does not answer: {error}; is it up? (intelli-ops up)") from error
+            raise ApiError(f"{self.base} does not answer: {_reason(error)}; is it up? (intelli-ops up)") from error
 
 
 def bounded(call: Callable[[], T], seconds: float, what: str) -> T:
@@ -152,6 +152,12 @@ def _part(file: Path) -> tuple[str, bytes, str]:
         raise ApiError(f"cannot read {file}: {error.strerror}") from error
 
 
+def _reason(error: Exception) -> str:
+    """What the operating system said, without the names of a client's classes around it."""
+    cause = error.__cause__ or error.__context__
+    return (cause.strerror if isinstance(cause, OSError) else None) or str(error)
+
+
 def _problem(body: bytes) -> str:
     """The sentences of a problem document (RFC 9457), or the beginning of whatever came instead."""
     with contextlib.suppress(ValueError):
@@ -159,5 +165,6 @@ def _problem(body: bytes) -> str:
         if isinstance(document, dict):
             errors = document.get("errors")
             details = [str(e.get("message", e)) if isinstance(e, dict) else str(e) for e in errors or ()]
-            return "; ".join([str(document.get("detail") or document.get("title") or ""), *details]).strip("; ")
+            said = [str(document.get("detail") or document.get("title") or ""), *details]
+            return "; ".join(dict.fromkeys(said)).strip("; ")  # where there is one error, the detail repeats it
     return body[:200].decode("utf-8", "replace")
