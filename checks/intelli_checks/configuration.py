@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-from intelli_checks.dsn import Dsn
+from intelli_checks.dsn import UNPARSEABLE, Dsn
 from intelli_checks.interpreters import find_interpreter
 from intelli_checks.probes.inside.detect import SETTINGS, Project, find_project
 from intelli_checks.target import Place, Target
@@ -205,8 +205,15 @@ def _dsn(given: Mapping[str, Any], name: str) -> Dsn | None:
     if dsn.unencoded and dsn.is_redis:
         raise UsageError(f"the password in {name} {safe(dsn)} holds a /, ? or #: write %2F, %3F or %23 (and %40 for @)")
     if "://" not in dsn.raw or not dsn.scheme or dsn.scheme in {"http", "https"}:
-        raise UsageError(f"{name} wants a URL such as redis://127.0.0.1:6379/0, not {safe(dsn)!r}")
+        raise UsageError(f"{name} wants a URL such as redis://127.0.0.1:6379/0{_instead(dsn)}")
     return dsn
+
+
+def _instead(dsn: Dsn) -> str:
+    """What was given, as it was given; of what nobody can take apart nothing: it may hold a password."""
+    if str(dsn) == UNPARSEABLE:
+        return "; the host or port of this one cannot be read"
+    return f", not {safe(dsn if '@' in dsn.raw else dsn.raw)!r}"
 
 
 def _page(given: Mapping[str, Any]) -> str | None:

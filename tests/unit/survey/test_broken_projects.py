@@ -98,3 +98,11 @@ def test_through_a_prefix_the_project_finds_itself(ask, project, monkeypatch):
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     told = ask(project("overlay"), via="web=env LANG=C")
     assert (told.place, told.settings_module, told.celery_app) == ("web", "shop.settings.local", "shop.celery:app")
+
+
+def test_an_app_of_another_name_is_told_by_its_own_name_not_as_a_module(ask, project):
+    folder = project("plain")
+    (folder / "tasks.py").write_text("from celery import Celery\napp = Celery('x')\n")
+    error = ask(folder, app="tasks:nope").error("app")
+    assert error is not None
+    assert error["message"] == "module tasks has no nope"

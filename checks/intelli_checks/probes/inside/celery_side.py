@@ -25,9 +25,7 @@ def load(interview: Any) -> Facts:
         app = next(iter(_apps_so_far()), None)
         yield "celery_app", app.main if app else None
     else:
-        from celery.app.utils import find_app
-
-        app = find_app(name)
+        app = _named(name)
         yield "celery_app", name
     interview.app = app
     if app is not None:
@@ -35,6 +33,19 @@ def load(interview: Any) -> Facts:
         yield "module", _module_of(app, name)
         # Whether a web process, which never ran `celery -A`, would know this app.
         yield "exposed", None if exposed is None else any(one is app for one in exposed)
+
+
+def _named(name: str) -> Any:
+    """`find_app`, which blames the module `shop:nope` where `shop` is there and only its `nope` is not."""
+    from celery.app.utils import find_app
+
+    try:
+        return find_app(name)
+    except ModuleNotFoundError as error:
+        module, colon, attribute = name.partition(":")
+        if colon and error.name == name:
+            raise AttributeError(f"module {module} has no {attribute}") from error
+        raise
 
 
 def _apps_of_a_web_process(interview: Any) -> list[Any]:
