@@ -213,7 +213,8 @@ def _instead(dsn: Dsn) -> str:
     """What was given, as it was given; of what nobody can take apart nothing: it may hold a password."""
     if str(dsn) == UNPARSEABLE:
         return "; the host or port of this one cannot be read"
-    return f", not {safe(dsn if '@' in dsn.raw else dsn.raw)!r}"
+    secretive = set("@?") & set(dsn.raw)
+    return f", not {safe(dsn if secretive else dsn.raw)!r}"
 
 
 def _page(given: Mapping[str, Any]) -> str | None:

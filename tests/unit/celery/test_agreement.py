@@ -201,6 +201,12 @@ def behind(told: Control) -> list[str]:
     return ask("celery.broker", ctx)
 
 
+def test_a_broker_that_is_no_redis_and_was_only_named_is_not_passed():
+    ctx = context(survey=ON_AMQP)
+    ctx.target = replace(ctx.target, broker=Dsn("amqp://mq//"))
+    assert [line.partition(":")[0] for line in ask("celery.broker", ctx)] == ["WARNING"]
+
+
 def test_a_broker_that_counts_consumers():
     counts = {"ai": Count(3, 0), "io": Count(0, 1)}
     found = behind(Control(reached=True, broadcasts=True, workers={"w@h": ("io",)}, queues=counts))

@@ -89,7 +89,9 @@ def test_notes_are_shown():
 
 @pytest.mark.parametrize("report", [a_report(ended("a.b", info("fine"))), a_report(skipped("a.b", "not here"))])
 def test_nothing_but_skips_is_not_called_a_pass_of_checks(report: Report):
-    assert ("1 passed" in text(report)) == (report.results[0].outcome.value == "passed")
+    passed = report.results[0].outcome.value == "passed"
+    assert ("1 passed" in text(report)) == passed
+    assert ("PASSED" in text(report)) == passed
 
 
 def test_warnings_do_not_hide_behind_a_pass():
