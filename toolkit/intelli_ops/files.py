@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -33,6 +34,17 @@ def replace_file(path: Path, content: str | bytes, *, private: bool = False) -> 
         with contextlib.suppress(OSError):
             Path(name).unlink()
         raise
+
+
+def refusal(path: Path) -> str | None:
+    """Why `path` could not be written; asked before the work whose result would be lost with it."""
+    target = path.resolve()
+    if target.is_dir():
+        return os.strerror(errno.EISDIR)
+    if not target.parent.is_dir():
+        return os.strerror(errno.ENOENT)
+    usual = target.is_file() or not target.exists()  # else a device or a FIFO, whose folder need not be ours
+    return None if not usual or os.access(target.parent, os.W_OK) else os.strerror(errno.EACCES)
 
 
 def _usual_mode(target: Path) -> int:

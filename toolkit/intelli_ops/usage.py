@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 # Typer 0.28 carries its own copy of click and offers these nowhere else.
 from typer._click.exceptions import ClickException, NoArgsIsHelpError, UsageError
 
-__all__ = ["ClickException", "CouldNotTell", "NoArgsIsHelpError", "UsageError", "no_such"]
+__all__ = ["ClickException", "CouldNotTell", "NoArgsIsHelpError", "UsageError", "must_be_writable", "no_such"]
 
 
 class CouldNotTell(Exception):
@@ -16,6 +17,15 @@ class CouldNotTell(Exception):
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+
+def must_be_writable(*paths: Path | None) -> None:
+    """Raise UsageError for a file that cannot be written, before anybody waits for what it should hold."""
+    from intelli_ops.files import refusal
+
+    for path in paths:
+        if path is not None and (why := refusal(path)):
+            raise UsageError(f"cannot write {path}: {why}")
 
 
 def no_such(kind: str, name: str, known: Iterable[str]) -> UsageError:

@@ -18,6 +18,7 @@ import typer
 
 from intelli_ops.cli import COMMON, SECTIONS, hoist, run
 from intelli_ops.commands import options
+from intelli_ops.files import refusal
 from intelli_ops.jobs.api import _problem
 from intelli_ops.version import VERSION
 
@@ -160,3 +161,18 @@ def test_a_word_that_no_task_has_is_answered(monkeypatch, capsys):
     monkeypatch.setattr("intelli_ops.commands.tasks.asking", lambda *_: nullcontext(SimpleNamespace(redis_broker=None)))
     assert run(["tasks", "nope", "--broker", "redis://127.0.0.1:1"]) == 0
     assert capsys.readouterr().err == "no task has nope in its name\n"
+
+
+@pytest.mark.parametrize("option", ["--output", "--save", "--plot"])
+@pytest.mark.parametrize("path", ["nowhere/report", "."])
+def test_a_file_that_cannot_be_written_is_told_before_anybody_waits(option, path, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("intelli_ops.commands.check.selected", lambda *_: pytest.fail("the run had begun"))
+    assert run(["check", "--broker", "redis://127.0.0.1:1", option, path]) == 2
+    assert f"cannot write {path}: " in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no /dev")
+def test_a_device_can_be_written_whoever_owns_its_folder(tmp_path):
+    assert refusal(Path("/dev/null")) is None
+    assert refusal(tmp_path / "new") is None

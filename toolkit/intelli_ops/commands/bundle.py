@@ -30,7 +30,7 @@ from intelli_ops.flow_options import Remembering, with_running
 from intelli_ops.render import Format, View, render, viewed
 from intelli_ops.say import say
 from intelli_ops.session import Session, Wishes
-from intelli_ops.usage import UsageError
+from intelli_ops.usage import UsageError, must_be_writable
 from intelli_ops.version import VERSION
 from intelli_ops.watchdog import Watchdog
 
@@ -63,6 +63,7 @@ def bundle(
     """
     something_to_look_at(target)
     path = output or Path(f"intelli-ops-{datetime.now().astimezone():%Y%m%d-%H%M%S}.zip")
+    must_be_writable(path)
     target = with_running(target)
     remembering = Remembering(lambda target, deadline: Context(target, deadline=deadline))
     began = time.monotonic()

@@ -21,6 +21,7 @@ from intelli_ops.commands.selection import (
     something_to_look_at,
 )
 from intelli_ops.render import Format
+from intelli_ops.usage import must_be_writable
 from intelli_ops.watchdog import Watchdog, started
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -178,6 +179,7 @@ def check(
     from intelli_ops.flow_options import Remembering, repeated, with_running
     from intelli_ops.session import Session, Wishes
 
+    must_be_writable(output, save, plot)
     if not (names or recording):
         something_to_look_at(target)
     began = started(target.timeout)
