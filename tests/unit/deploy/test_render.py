@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from intelli_checks.fleet import Fleet, WorkerProfile
+from intelli_checks.target import Place, Target
+from intelli_ops.commands.render import Kind, _celery
 from intelli_ops.deploy import compose, kubernetes, systemd
 from intelli_ops.deploy.plan import Plan, grace_seconds
 
@@ -103,3 +105,32 @@ def _answers(*command: str) -> bool:
     return bool(shutil.which(command[0])) and (
         subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
     )
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """A project with an environment of its own."""
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    for name in ("python", "celery"):
+        (tmp_path / ".venv" / "bin" / name).touch(mode=0o755)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("kind", "directory", "expected"),
+    [
+        (Kind.SYSTEMD, None, "{root}/.venv/bin/celery"),
+        (Kind.SYSTEMD, "/srv/shop", "/srv/shop/.venv/bin/celery"),
+        (Kind.COMPOSE, None, "celery"),
+        (Kind.K8S, "/app", "celery"),
+    ],
+)
+def test_systemd_runs_the_projects_own_celery(shop: Path, kind: Kind, directory: str | None, expected: str) -> None:
+    here = Place("here", (str(shop / ".venv/bin/python"),), directory=shop)
+    target = Target(directory=shop, places=(here,))
+    assert _celery(kind, target, shop, directory) == expected.format(root=shop)
+
+
+def test_systemd_finds_a_celery_that_is_no_projects_by_its_name(tmp_path: Path) -> None:
+    remote = Place("web", ("docker", "exec", "web", "python"), directory=None, remote=True)
+    assert _celery(Kind.SYSTEMD, Target(directory=tmp_path, places=(remote,)), tmp_path, None) == "celery"

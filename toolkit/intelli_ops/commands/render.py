@@ -42,7 +42,10 @@ def render(
     directory: Annotated[
         str | None, typer.Option(metavar="DIR", help="The project on the target machine or in the image [as here].")
     ] = None,
-    celery: Annotated[str, typer.Option(metavar="EXE", help="The celery command there.")] = "celery",
+    celery: Annotated[
+        str | None,
+        typer.Option(metavar="EXE", help="The celery command there [systemd: the project's own; else celery]."),
+    ] = None,
     user: Annotated[str, typer.Option(metavar="NAME", help="systemd: the user workers run as.")] = "celery",
     image: Annotated[str, typer.Option(metavar="IMAGE", help="compose, k8s: the image to run.")] = "project:latest",
 ) -> None:
@@ -52,7 +55,7 @@ def render(
         fleet_of(target),
         name=_label(name or root.name),
         directory=PurePosixPath(directory or root.as_posix()),
-        celery=(celery,),
+        celery=(celery or _celery(kind, target, root, directory),),
         user=user,
         image=image,
     )
@@ -95,6 +98,20 @@ def _renderer(kind: Kind) -> Callable[[Plan], dict[str, str]]:
 
 def _root(target: Target) -> Path:
     return (target.places[0].directory if target.places else None) or target.directory
+
+
+def _celery(kind: Kind, target: Target, root: Path, directory: str | None) -> str:
+    """The project's own for systemd, which knows no virtual environment; an image has its own on PATH."""
+    place = target.places[0] if target.places else None
+    if kind is not Kind.SYSTEMD or place is None or place.remote:
+        return "celery"
+    script = Path(place.argv[0]).parent / "celery"
+    if not script.is_file():
+        return "celery"
+    if directory is None:
+        return script.as_posix()
+    inside = script.is_relative_to(root)  # it moves to the target machine with the project
+    return (PurePosixPath(directory) / script.relative_to(root).as_posix()).as_posix() if inside else "celery"
 
 
 def _label(text: str) -> str:
