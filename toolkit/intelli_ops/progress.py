@@ -41,6 +41,10 @@ class Waiting:
         if self._thread:
             self._thread.join(1.0)
 
+    def now(self, what: str) -> None:
+        """It is something else that is waited for."""
+        self._what = what
+
     def awaited(self) -> str:
         """What is waited for at this moment."""
         return self._what

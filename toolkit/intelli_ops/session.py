@@ -21,7 +21,7 @@ from intelli_checks.target import Target
 from intelli_checks.text import scrub
 from intelli_ops import exits
 from intelli_ops.mute_memory import MuteMemory
-from intelli_ops.progress import Progress
+from intelli_ops.progress import Progress, Waiting
 from intelli_ops.render import Format, View, render, terminal, viewed
 from intelli_ops.state import StateFile, state_file
 from intelli_ops.usage import UsageError
@@ -63,12 +63,25 @@ class Session:
 
     def once(self, began: float, patience: float = 0.0) -> int:
         """Diagnose, again until healthy while `patience` (seconds) lasts, show the last report; the exit code."""
-        ends = began + patience
         report, interrupted = self.look(began + self.target.timeout)
-        while not interrupted and self._code(report) != exits.HEALTHY and time.monotonic() + _PAUSE < ends:
-            time.sleep(_PAUSE)
-            report, interrupted = self.look(self._deadline(ends))
+        if patience and not interrupted:
+            report, interrupted = self._until_healthy(report, began + patience)
         return self._show(report, exits.INTERRUPTED if interrupted else None)
+
+    def _until_healthy(self, report: Report, ends: float) -> tuple[Report, bool]:
+        """Look again until `ends`, telling a terminal what is wrong; interrupted, the last whole round is known."""
+        with Waiting(silent=self.wishes.quiet) as waiting:
+            while self._code(report) != exits.HEALTHY and time.monotonic() + _PAUSE < ends:
+                waiting.now(_wrong(report))
+                try:
+                    time.sleep(_PAUSE)
+                except KeyboardInterrupt:
+                    return report, True
+                again, interrupted = self.look(self._deadline(ends), silent=True)
+                if interrupted:
+                    return report, True
+                report = again
+        return report, False
 
     def watch(self, pause: float) -> int:
         """Diagnose until interrupted, `pause` seconds apart; redraw a terminal, elsewhere append what changed."""
@@ -81,12 +94,12 @@ class Session:
             before = report
             time.sleep(pause)
 
-    def look(self, deadline: float) -> tuple[Report, bool]:
+    def look(self, deadline: float, *, silent: bool = False) -> tuple[Report, bool]:
         """One diagnosis, muted; what was known by then, and True, when interrupted."""
         interrupted = False
         ctx = self.context(self.target, deadline)
         ctx.remembered = Roll.of(self.rolls.read(self.target))
-        with Watchdog(deadline), Progress(self.checks, silent=self.wishes.quiet) as progress:
+        with Watchdog(deadline), Progress(self.checks, silent=silent or self.wishes.quiet) as progress:
             try:
                 report = diagnose(self.checks, ctx, progress.ended)
             except Interrupted as stopped:
@@ -153,6 +166,14 @@ class Session:
         else:
             sys.stdout.write(text)
             sys.stdout.flush()
+
+
+def _wrong(report: Report) -> str:
+    """What has to become well."""
+    from intelli_ops.render.text import gist, root_cause
+
+    cause = root_cause(viewed(report, Format.TEXT).report)
+    return f"{cause.check.id}: {gist(cause)}" if cause else "health"
 
 
 def _known(ctx: Context, name: str) -> Any:

@@ -47,6 +47,28 @@ def test_waiting_ends_with_the_first_healthy_round(tmp_path: Path, capsys: pytes
     assert capsys.readouterr().out.count("PASSED") == 3  # one report: headline, family, verdict
 
 
+def test_an_interrupt_between_two_rounds_prints_what_is_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session.time, "sleep", interrupt)
+    try:
+        code = of(tmp_path, changing(False), wishes=Wishes()).once(time.monotonic(), patience=30)
+    except KeyboardInterrupt:
+        pytest.fail("nothing was printed")
+    assert code == 130
+    assert "lab.moody: it: not well" in capsys.readouterr().out
+
+
+def test_who_waits_for_health_is_told_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    told: list[str] = []
+    monkeypatch.setattr(session.Waiting, "now", lambda _, what: told.append(what))
+    of(tmp_path, changing(False, False, True), wishes=Wishes()).once(time.monotonic(), patience=30)
+    assert told == ["lab.moody: it: not well"] * 2
+
+
 def test_watching_prints_the_report_and_then_only_what_changed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):

@@ -96,3 +96,10 @@ def test_nothing_but_skips_is_not_called_a_pass_of_checks(report: Report):
 
 def test_warnings_do_not_hide_behind_a_pass():
     assert text(a_report(ended("a.b", warn("meh", hint="look")), ended("a.c"))).startswith("! WARNED   a.b: meh")
+
+
+def test_what_ctrl_c_ended_takes_one_line():
+    report = a_report(ended("a.a", info("fine")), errored("a.b", "interrupted"), errored("a.c", "interrupted"))
+    told = text(report)
+    assert "? ERRORED  2 checks: interrupted" in told
+    assert "could not tell: interrupted" not in told

@@ -17,6 +17,9 @@ from intelli_ops.render.terminal import Line, paint
 _SHOWN = 5
 """Findings of one check shown before the rest is counted; `-v` shows all."""
 
+_INTERRUPTED = "interrupted"
+"""Why the runner says a check could not tell when Ctrl-C ended it."""
+
 _SYMBOL = {
     Outcome.FAILED: ("✗", "X", "bad"),
     Outcome.ERRORED: ("?", "?", "odd"),
@@ -120,13 +123,18 @@ def _problems(report: Report) -> list[Result]:
 
 
 def _brief(view: View) -> list[Result]:
-    """The checks that could not tell while another failed: a line each will do, for the cause is most likely there."""
-    if view.verbose or not view.report.having(Outcome.FAILED):
+    """The checks that could not tell while another failed: a line each will do, for the cause is most likely there.
+
+    Those that Ctrl-C ended never have more to say.
+    """
+    if view.verbose:
         return []
+    failed = bool(view.report.having(Outcome.FAILED))
     return [
         result
         for result in view.report.having(Outcome.ERRORED)
         if all(finding.severity == Severity.INFO for finding in result.findings)
+        and (failed or result.reason == _INTERRUPTED)
     ]
 
 
@@ -189,8 +197,13 @@ def _hint(hint: str) -> Iterator[Line]:
 
 
 def _unsure(results: list[Result], view: View) -> Iterator[Line]:
+    badge = _Badge.of(Outcome.ERRORED, view)
+    ended = [result for result in results if result.reason == _INTERRUPTED]
+    if ended:
+        yield Line((badge.text, badge.style), (f"  {_checks(ended)}: {_INTERRUPTED}", "dim"))
     for result in results:
-        badge = _Badge.of(result.outcome, view)
+        if result in ended:
+            continue
         yield Line((badge.text, badge.style), (f"  {result.check.id}", "id"), (f": {gist(result)}", "dim"))
 
 
