@@ -22,7 +22,7 @@ COMMON: dict[str, Any] = {
     "project": Annotated[
         Path | None,
         _option(
-            "--project", env="PROJECT", metavar="DIR", help="Where the project lives [here, or the nearest above]."
+            "--project", env="PROJECT", metavar="DIR", help="Where the project lives [here, above, or the first below]."
         ),
     ],
     "settings": Annotated[

@@ -73,7 +73,8 @@ def telling(
 
     def tell(record: Record) -> bool:
         for unit in units(record):
-            if told(str(unit.get("phase"))) and (line := _line(unit)) not in known:
+            new = unit.get("phase") != "starting" or unit.get("detail")  # else the next line says more
+            if new and told(str(unit.get("phase"))) and (line := _line(unit)) not in known:
                 known.add(line)
                 say(line)
         return wanted(record)
