@@ -11,7 +11,8 @@ import uuid
 from collections.abc import Callable
 
 from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
+from channels import DEFAULT_CHANNEL_LAYER
+from channels.layers import channel_layers
 from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, JsonResponse
@@ -76,12 +77,14 @@ def _broker() -> None:
 
 
 def _layer() -> None:
-    """One message there and back: the layer, and not just its Redis, works."""
+    """One message there and back: the layer, and not just its Redis, works.
+
+    A layer of its own: the process's is read by the loop of its open WebSockets, and a second loop that reads it too is
+    refused, so that one visitor with a socket would make the server unready.
+    """
 
     async def round_trip() -> None:
-        layer = get_channel_layer()
-        if layer is None:
-            raise ConnectionError
+        layer = channel_layers.make_backend(DEFAULT_CHANNEL_LAYER)
         channel = await layer.new_channel("ready")
         sent = uuid.uuid4().hex
         await layer.send(channel, {"type": "ready.probe", "id": sent})

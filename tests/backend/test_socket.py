@@ -137,6 +137,11 @@ def test_readiness_names_what_is_missing(stack, job):
     until(lambda: stack.request("GET", "/health/ready").status == 200, 20, "ready again")
 
 
+def test_an_open_socket_leaves_the_server_ready(stack, job):
+    assert stack.watch(job["id"]).receive()["type"] == "snapshot"
+    assert [stack.request("GET", "/health/ready").status for _ in range(3)] == [200] * 3
+
+
 @pytest.mark.parametrize("server", ["daphne", "uvicorn"])
 def test_a_body_that_drips_is_cut_off(stack, server):
     stack.env["INTELLI_MAX_BODY_SECONDS"] = "2"
