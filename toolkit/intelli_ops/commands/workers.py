@@ -65,7 +65,9 @@ def _line(unit: Any) -> str:
 def scale(
     target: Target,
     *,
-    sizes: Annotated[list[str], typer.Argument(metavar="PROFILE=COUNT...", help="How many workers of each.")],
+    sizes: Annotated[
+        list[str], typer.Argument(metavar="PROFILE=COUNT...", help="How many workers of each, at most 100.")
+    ],
     wait: Annotated[
         float, typer.Option("--wait", metavar="SECONDS", min=0, help="How long to wait until it is so.")
     ] = 120.0,
