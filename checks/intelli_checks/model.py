@@ -197,11 +197,15 @@ class Report:
 
     @property
     def outcome(self) -> Outcome:
-        """The worst thing that happened; a failure outranks a check that could not tell."""
+        """The worst thing that happened; a failure outranks a check that could not tell.
+
+        SKIPPED where every question was moot: none was answered well.
+        """
         for worst in (Outcome.FAILED, Outcome.ERRORED, Outcome.WARNED):
             if self.having(worst):
                 return worst
-        return Outcome.PASSED
+        moot = bool(self.results) and all(result.outcome is Outcome.SKIPPED for result in self.results)
+        return Outcome.SKIPPED if moot else Outcome.PASSED
 
     def exit_code(self, fail_level: Severity = Severity.ERROR) -> int:
         """0 healthy, 1 something failed, 3 could not tell (2 is a usage error, raised before any run)."""

@@ -90,6 +90,8 @@ def test_notes_are_shown():
 @pytest.mark.parametrize("report", [a_report(ended("a.b", info("fine"))), a_report(skipped("a.b", "not here"))])
 def test_nothing_but_skips_is_not_called_a_pass_of_checks(report: Report):
     passed = report.results[0].outcome.value == "passed"
+    assert report.outcome.value == ("passed" if passed else "skipped")  # in every format, and healthy all the same
+    assert report.exit_code() == 0
     assert ("1 passed" in text(report)) == passed
     assert ("PASSED" in text(report)) == passed
 

@@ -69,7 +69,7 @@ def _lines(view: View) -> Iterator[Line]:
 
 def _headline(view: View) -> Line:
     """The outcome, and what it is about: the first failing check is the root cause."""
-    badge = _Badge.of(_ended(view.report), view)
+    badge = _Badge.of(view.report.outcome, view)
     cause = root_cause(view.report)
     if cause is None:
         return Line((badge.text, badge.style), ("  " + _sum(view.report), ""))
@@ -78,18 +78,12 @@ def _headline(view: View) -> Line:
 
 def verdict(view: View) -> str:
     """The outcome and the counts on one line without colours, for renderings that end in a log."""
-    return f"{_ended(view.report).name}: {_took(view)}"
-
-
-def _ended(report: Report) -> Outcome:
-    """The outcome in a word; where every question was moot, none was answered well."""
-    moot = bool(report.results) and all(r.outcome is Outcome.SKIPPED and r.mute is None for r in report.results)
-    return Outcome.SKIPPED if moot else report.outcome
+    return f"{view.report.outcome.name}: {_took(view)}"
 
 
 def _verdict(view: View) -> Iterator[Line]:
     """What a long report leaves on the screen: the counts, and where to begin."""
-    badge = _Badge.of(_ended(view.report), view)
+    badge = _Badge.of(view.report.outcome, view)
     cause = root_cause(view.report)
     if cause is None:
         yield Line((badge.text, badge.style), (f"  {_took(view)}", ""))
