@@ -126,6 +126,7 @@ def test_what_can_be_chosen_is_told_on_one_line(capsys):
 def test_a_level_that_no_worker_takes_is_refused_before_one_is_started(tmp_path, monkeypatch, capsys):
     (tmp_path / "shop.py").write_text("from celery import Celery\napp = Celery('shop', broker='redis://127.0.0.1:1')\n")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DJANGO_SETTINGS_MODULE", raising=False)
     assert run(["start-workers", "--dry-run", "-l", "loud"]) == 2
     assert "'loud' is not one of" in capsys.readouterr().err
     assert run(["start-workers", "--dry-run", "-l", "WARNING"]) == 0
