@@ -63,7 +63,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path, platfo
         origins.setdefault("python", found)
         places = (Place("here", (python,), project.root),)
     return Target(
-        directory=project.root,
+        directory=project.home,
         places=places,
         settings=_settings(given, project, environ, origins),
         app=_app(given, project, environ, origins),

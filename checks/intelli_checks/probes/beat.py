@@ -29,7 +29,7 @@ class BeatFacts:
 def gather(fleet: WorkerFleet, directory: Path, project: Survey | None) -> BeatFacts:
     """Look at the mailbox, this machine's processes and the project's directory; never opens the file, a pickle."""
     places = [Path(project.project) if project and project.project else directory]
-    homes = {str(place.resolve()) for place in places}
+    homes = {str(place.resolve()) for place in (*places, directory)}
     running = tuple(process for process in processes.celery("beat") if process.directory in homes)
     places += [Path(process.directory) for process in running]
     name = str((project.conf.get("beat_schedule_filename") if project else None) or "celerybeat-schedule")

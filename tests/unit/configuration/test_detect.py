@@ -103,3 +103,20 @@ def test_a_django_project_two_folders_down_is_found_whole(celery, tmp_path):
 def test_a_folder_that_is_no_project_lends_nobody_what_lies_deep_below(tmp_path):
     write(tmp_path, {"old/shop/backend/tasks.py": APP, "old/ci/manage.py": MANAGE.format("")})
     assert not find_project(tmp_path).found
+
+
+SRC = {"src/shop/__init__.py": "", "src/shop/celery_app.py": APP}
+HOMES = [
+    ({**SRC, "pyproject.toml": ""}, "."),
+    ({**SRC, "pyproject.toml": "", "src/.env": ""}, "src"),
+    ({**SRC, "pyproject.toml": "", "src/pyproject.toml": ""}, "src"),
+    ({**SRC, "README.md": ""}, "src"),
+    ({**SRC, "README.md": "", ".env": ""}, "."),
+    ({"pyproject.toml": "", "services/worker/tasks.py": APP}, "services/worker"),
+]
+
+
+@pytest.mark.parametrize(("files", "home"), HOMES)
+def test_a_src_layout_is_run_from_the_folder_above(files, home, tmp_path):
+    project = find_project(write(tmp_path, files))
+    assert project.home == (tmp_path / home).resolve()

@@ -67,3 +67,15 @@ def test_a_survey_leaves_nothing_behind(ask, project):
     ask(folder)
     assert sorted(folder.iterdir()) == before
     assert not list(folder.rglob("*.pyc"))
+
+
+def test_a_relative_env_file_of_a_src_layout_is_read(ask, tmp_path):
+    package = tmp_path / "src" / "shop"
+    package.mkdir(parents=True)
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / ".env").write_text("redis://127.0.0.1:6390/3\n")
+    (package / "__init__.py").touch()
+    (package / "worker.py").write_text("from celery import Celery\napp = Celery('shop', broker=open('.env').read())\n")
+    told = ask(tmp_path)
+    assert told.errors == ()
+    assert (told.celery_app, told.broker.database) == ("shop.worker:app", 3)

@@ -27,7 +27,7 @@ from intelli_ops.system import celery_command
 _DEAF = frozenset({"solo", "gevent", "eventlet"})
 """Pools that answer nothing while a task computes: silence says nothing about them."""
 _STOP_SECONDS = 30.0
-_GIVEN = ("DJANGO_SETTINGS_MODULE", "CELERY_BROKER_URL")
+_GIVEN = ("DJANGO_SETTINGS_MODULE", "CELERY_BROKER_URL", "PYTHONPATH")
 _SURVEY_SECONDS = 30.0
 EAGER = "EAGER mode is on: tasks run inside the web process and workers would wait for ever"
 
@@ -189,6 +189,10 @@ def _plan(target: Target, survey: Survey, facts: Future[Survey], wishes: Wishes,
     if target.broker:
         environment["CELERY_BROKER_URL"] = target.broker.raw
     directory = place.directory or target.directory
+    if target.directory in directory.parents:  # a `src` layout: its modules lie below the folder it is run from
+        inherited = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = os.pathsep.join([str(directory), *([inherited] if inherited else [])])
+        directory = target.directory
     return Plan(fleet, pool, place.argv[0], directory, facts, wishes, environment)
 
 

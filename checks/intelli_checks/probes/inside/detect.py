@@ -43,6 +43,16 @@ class Project(NamedTuple):
     def found(self) -> bool:
         return bool(self.manage or self.settings or self.app)
 
+    @property
+    def home(self) -> Path:
+        """The folder its commands are typed in, where a relative `.env` is read.
+
+        In a `src` layout that is the folder above, with the pyproject.toml: the package is installed, or on PYTHONPATH.
+        """
+        above, marks = self.root.parent, (".env", *PYTHON_FILES)
+        below = self.root.name == "src" and not self.manage and not _has_any(self.root, marks)
+        return above if below and _has_any(above, marks) else self.root
+
 
 def find_project(start: Path) -> Project:
     """The project in `start`, above it (up to the repository's root), just below, or beside it in the repository."""

@@ -103,8 +103,8 @@ def _project(interview: Interview) -> Iterator[tuple[str, Any]]:
     """Where the code is, what `manage.py` and `celery -A` would load."""
     request, here = interview.request, Path.cwd()
     found = detect.find_project(here) if request["detect"] else detect.Project(here)
-    if str(found.root) != str(here):
-        os.chdir(str(found.root))
+    if str(found.home) != str(here):
+        os.chdir(str(found.home))
     # What `python manage.py` and `celery -A` both do: the project's folder comes first.
     sys.path[:] = [str(found.root)] + [entry for entry in sys.path if entry not in ("", str(found.root))]
     importlib.invalidate_caches()
