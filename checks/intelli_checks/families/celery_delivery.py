@@ -35,7 +35,8 @@ def unacked(ctx: Context) -> Iterator[Finding]:
     found = [delivered for delivered in ctx.watch.last.depths.unacked.oldest if delivered.message.id in orphans]
     if not found:
         if total := ctx.depths.unacked.count:
-            yield info(f"{count(total, 'message')} delivered and not yet acknowledged", unacked=total)
+            untold = ", too large for the workers to be asked which they hold" if ctx.fleet.untold else ""
+            yield info(f"{count(total, 'message')} delivered and not yet acknowledged{untold}", unacked=total)
         return
     if not ctx.watch.last.fleet.accounted:
         yield info(

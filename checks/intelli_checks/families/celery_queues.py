@@ -20,6 +20,8 @@ from intelli_checks.registry import check
 from intelli_checks.text import safe
 
 MANY = 100
+HEAVY = 8 * 1024 * 1024
+"""Bytes of one message."""
 ALIKE = 0.75
 """Two letters that changed places in a name of four."""
 DEFAULT_QUEUE = "celery"
@@ -205,13 +207,16 @@ def _unknown(ctx: Context, name: str) -> Finding:
 def backlog(ctx: Context) -> Iterator[Finding]:
     """The queues drain.
 
-    Cause: more work arrives than the workers can do; nothing is broken.
+    Cause: more work arrives than the workers can do; nothing is broken. Or single messages are so large that moving
+    them is the work.
 
     Shows as: waiting times rise.
 
-    Fix: more concurrency or more workers for this queue; separate slow tasks from fast ones.
+    Fix: more concurrency or more workers for this queue; separate slow tasks from fast ones; send a reference in place
+    of the data.
     """
     for name, queue in ctx.depths.waiting.items():
+        yield from _heavy(name, queue)
         consumers = ctx.fleet.consumers(name)
         if not consumers:
             continue
@@ -227,6 +232,20 @@ def backlog(ctx: Context) -> Iterator[Finding]:
                        subject=f"queue {safe(name)}", **facts)  # fmt: skip
         else:
             yield info(message, subject=f"queue {safe(name)}", **facts)
+
+
+def _heavy(name: str, queue: Queue) -> Iterator[Finding]:
+    """Messages that take long to move, and that Redis keeps in memory as often as they are held."""
+    largest = max(queue.tail, key=lambda message: message.size, default=None)
+    if largest and largest.size > HEAVY:
+        yield warn(
+            f"a message of {largest.size / 2**20:.0f} MiB waits"
+            + (f", for {safe(largest.task)}" if largest.task else "")
+            + ": Redis and the worker copy it whole, several times, and serve nobody meanwhile",
+            hint="keep the data in a file or a row, and send its name: an argument is no place for it",
+            subject=f"queue {safe(name)}",
+            bytes=largest.size,
+        )
 
 
 @check("celery.poison", needs=["celery.workers"])

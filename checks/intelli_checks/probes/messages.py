@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from intelli_checks.probes.pidbox import decode_body
+from intelli_checks.probes.resp import Cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Message:
     expires: str | None = None
     origin: str = ""
     tag: str = ""
+    size: int = 0
+    """Bytes, as Redis keeps it."""
     sent_at: float | None = None
     """Seconds since the epoch, where the producer wrote a `sent_at` header: Celery itself writes no time."""
 
@@ -32,15 +35,30 @@ class Message:
 def decode(raw: bytes) -> Message:
     """Read a message as kombu's virtual transports and Celery's protocols 1 and 2 wrote it."""
     try:
-        message = json.loads(raw)
+        message = json.loads(without_body(raw) if isinstance(raw, Cut) else raw)
     except (ValueError, RecursionError) as error:
-        return Message(fault=f"not JSON: {type(error).__name__}")
+        # Of one that is too large to be read as a whole nothing is known.
+        return Message(fault="" if isinstance(raw, Cut) else f"not JSON: {type(error).__name__}", size=_size(raw))
+    return read(message, raw)
+
+
+def without_body(cut: Cut, before: bytes = b"") -> bytes:
+    """A message of which the end is known: kombu writes the body first, and everything else behind it."""
+    return before + b'{"body": ""' + b"".join(cut.rpartition(b', "content-encoding": ')[1:])
+
+
+def _size(raw: bytes) -> int:
+    return raw.size if isinstance(raw, Cut) else len(raw)
+
+
+def read(message: object, raw: bytes) -> Message:
+    """A message that is JSON; `raw` is what it was read from."""
     if not isinstance(message, Mapping):
         return Message(fault=f"not a message but {type(message).__name__}")
-    return _read(message)
+    return _read(message, _size(raw), whole=not isinstance(raw, Cut))
 
 
-def _read(message: Mapping[str, Any]) -> Message:
+def _read(message: Mapping[str, Any], size: int, *, whole: bool) -> Message:
     missing = [key for key in ("body", "properties", "content-type") if key not in message]
     if missing:
         return Message(fault=f"no {missing[0]!r} in it: not written by kombu")
@@ -49,11 +67,13 @@ def _read(message: Mapping[str, Any]) -> Message:
     if "delivery_tag" not in properties or not delivery:
         return Message(fault="no delivery_tag or delivery_info in its properties: not written by kombu")
     content_type = str(message.get("content-type"))
-    body = decode_body(message) if content_type == "application/json" else None
+    readable = whole and content_type == "application/json"
+    body = decode_body(message) if readable else None
     old = _mapping(body)  # protocol 1 carries the task in the body
     sent_at = headers.get("sent_at")
     return Message(
-        fault="its JSON body cannot be decoded" if content_type == "application/json" and body is None else "",
+        fault="its JSON body cannot be decoded" if readable and body is None else "",
+        size=size,
         id=str(headers.get("id") or old.get("id") or properties.get("correlation_id") or ""),
         task=str(headers.get("task") or old.get("task") or ""),
         content_type=content_type,

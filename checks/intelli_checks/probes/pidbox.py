@@ -12,8 +12,9 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
-from intelli_checks.probes.resp import ReplyError
+from intelli_checks.probes.resp import Cut, DialError, ReplyError
 
 TYPE_CHECKING = False  # see layout
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ BARRIER = "ping"
 """Sent last. A node works through its mailbox in order, so who answered this has answered everything before it; and it
 is the only command Celery's beat answers."""
 BATCH = 25
+LARGE = 16 * 1024 * 1024
+"""Bytes kept of one read: a worker that holds a few large messages tells them whole."""
 
 
 class Answer:
@@ -46,6 +49,8 @@ class Round:
         self.answers: list[Answer] = []
         self.opaque = 0
         """Answers in a serializer that is not JSON, which are counted and never decoded."""
+        self.cut = 0
+        """Answers too large to be read."""
         self.reached = 0
         """Nodes that have answered everything."""
         self.seconds = 0.0
@@ -61,6 +66,9 @@ class Round:
 
     def take(self, raw: bytes) -> None:
         """Add one message of the reply queue."""
+        if isinstance(raw, Cut):
+            self.cut += 1
+            return
         message = _load(raw)
         headers = message.get("headers")
         command = self.tickets.get(str(headers.get("ticket"))) if isinstance(headers, Mapping) else None
@@ -117,7 +125,8 @@ def ask(
         said.listeners = min(listeners, len(destination)) if destination is not None else listeners
         _collect(connection, box, said, began + timeout)
     finally:
-        connection.pipeline([("SREM", binding, member), ("DEL", box)])
+        with suppress(DialError):  # what broke the connection is told already, or by whoever uses it next
+            connection.pipeline([("SREM", binding, member), ("DEL", box)])
     said.seconds = time.monotonic() - began
     return said
 
@@ -125,7 +134,9 @@ def ask(
 def _collect(connection: Connection, box: str, said: Round, deadline: float) -> None:
     """Read answers until every listener has passed the barrier."""
     while said.reached < said.listeners and (left := deadline - time.monotonic()) > 0:
-        first = connection.call("BRPOP", box, f"{left:.3f}")
+        first = connection.pipeline([("BRPOP", box, f"{left:.3f}")], keep=LARGE)[0]
+        if isinstance(first, ReplyError):
+            raise first
         if isinstance(first, list) and isinstance(first[1], bytes):
             said.take(first[1])
         while batch := _batch(connection, box):
@@ -135,7 +146,8 @@ def _collect(connection: Connection, box: str, said: Round, deadline: float) -> 
 
 def _batch(connection: Connection, box: str) -> list[bytes]:
     """Take the oldest answers out of the box (workers push on the left); some, because each may be megabytes long."""
-    *_, taken = connection.pipeline([("MULTI",), ("LRANGE", box, -BATCH, -1), ("LTRIM", box, 0, -BATCH - 1), ("EXEC",)])
+    oldest = [("MULTI",), ("LRANGE", box, -BATCH, -1), ("LTRIM", box, 0, -BATCH - 1), ("EXEC",)]
+    *_, taken = connection.pipeline(oldest, keep=LARGE)
     match taken:
         case [list(items), *_]:
             return [raw for raw in reversed(items) if isinstance(raw, bytes)]

@@ -6,12 +6,13 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from intelli_checks.probes.broker import opened
 from intelli_checks.probes.keyspace import Keyspace
 from intelli_checks.probes.layout import Layout
-from intelli_checks.probes.messages import Message, decode
-from intelli_checks.probes.resp import Connection, Reply
+from intelli_checks.probes.messages import Message, decode, read, without_body
+from intelli_checks.probes.resp import Connection, Cut, Reply
 from intelli_checks.probes.survey import Survey
 from intelli_checks.probes.workers import WorkerFleet, redis_time
 
@@ -19,6 +20,7 @@ TAIL = 100
 """Messages read from the end that is consumed next."""
 TAIL_BYTES = 1024 * 1024
 OLDEST_UNACKED = 100
+UNACKED_BYTES = 8 * 1024 * 1024
 APART = 1.0
 """Seconds between the two looks that tell a queue that grows from one that drains."""
 
@@ -141,11 +143,17 @@ def _queue(
 
 def _tails(connection: Connection, keys: list[str]) -> list[tuple[Message, ...]]:
     """The last messages of each list: fewer when they are large, so that a glance never costs megabytes."""
-    last = connection.pipeline(("LINDEX", key, -1) for key in keys)
-    sizes = [len(raw) if isinstance(raw, bytes) else 1 for raw in last]
-    spans = [max(1, min(TAIL, TAIL_BYTES // max(1, size))) for size in sizes]
-    samples = connection.pipeline(("LRANGE", key, -span, -1) for key, span in zip(keys, spans, strict=True))
-    return [_decoded(sample) for sample in samples]
+    last = connection.pipeline((("LINDEX", key, -1) for key in keys), keep=TAIL_BYTES)
+    spans = {key: span for key, raw in zip(keys, last, strict=True) if (span := _span(raw)) > 1}
+    samples = connection.pipeline((("LRANGE", key, -span, -1) for key, span in spans.items()), keep=TAIL_BYTES)
+    longer = dict(zip(spans, samples, strict=True))
+    return [_decoded(longer.get(key, [raw])) for key, raw in zip(keys, last, strict=True)]
+
+
+def _span(last: Reply) -> int:
+    """How many messages of that size to read."""
+    size = last.size if isinstance(last, Cut) else len(last) if isinstance(last, bytes) else 1
+    return min(TAIL, TAIL_BYTES // max(1, size))
 
 
 def _decoded(sample: Reply) -> tuple[Message, ...]:
@@ -162,8 +170,9 @@ def unacked(connection: Connection, layout: Layout) -> Unacked:
             ("ZRANGE", index, -1, -1, "WITHSCORES"),
         ]
     )
-    scored = _scored(oldest)
-    values = connection.pipeline([("HMGET", table, *(tag for tag, _ in scored))])[0] if scored else []
+    scored = _affordable(connection, table, _scored(oldest))
+    chosen: list[str | bytes] = ["HMGET", table, *(tag for tag, _ in scored)]
+    values = connection.pipeline([chosen], keep=UNACKED_BYTES)[0] if scored else []
     values = values if isinstance(values, list) else []
     latest = _scored(newest)
     return Unacked(
@@ -177,6 +186,14 @@ def unacked(connection: Connection, layout: Layout) -> Unacked:
     )
 
 
+def _affordable(connection: Connection, table: str, scored: list[tuple[bytes, float]]) -> list[tuple[bytes, float]]:
+    """The first of them, whatever its size, and as many more as fit."""
+    sizes = connection.pipeline(("HSTRLEN", table, tag) for tag, _ in scored)
+    totals = accumulate(size if isinstance(size, int) else 0 for size in sizes)
+    fitting = sum(total <= UNACKED_BYTES for total in totals)
+    return scored[: max(1, fitting)]
+
+
 def _scored(reply: Reply) -> list[tuple[bytes, float]]:
     if not isinstance(reply, list):
         return []
@@ -187,13 +204,13 @@ def _scored(reply: Reply) -> list[tuple[bytes, float]]:
 def _delivered(tag: str, score: float, raw: bytes) -> Delivered:
     """`[message, exchange, routing_key]` as kombu stores it."""
     try:
-        entry = json.loads(raw)
+        entry = json.loads(without_body(raw, b"[") if isinstance(raw, Cut) else raw)
     except (ValueError, RecursionError):
-        return Delivered(tag, score, Message(fault="not JSON"))
+        return Delivered(tag, score, Message(fault="" if isinstance(raw, Cut) else "not JSON"))
     if not isinstance(entry, list) or not entry:
         return Delivered(tag, score, Message(fault="not kombu's"))
     way = [part if isinstance(part, str) else "" for part in (*entry[1:3], "", "")]
-    return Delivered(tag, score, decode(json.dumps(entry[0]).encode()), way[0], way[1])
+    return Delivered(tag, score, read(entry[0], raw), way[0], way[1])
 
 
 def home(delivered: Delivered, project: Survey | None) -> str:

@@ -28,6 +28,10 @@ Reply: TypeAlias = "bytes | int | list[Reply] | ReplyError | None"
 
 MAX_REPLY = 24 * 1024 * 1024
 """Bytes one reply may have: a peer that lies about sizes must not cost more memory than the machine has to spare."""
+LARGEST = 512 * 1024 * 1024
+"""Bytes a value of Redis may have (proto-max-bulk-len): whoever announces more is no Redis."""
+END = 64 * 1024
+"""Bytes kept of a value that is read past."""
 MAX_DEPTH = 16
 _MAX_LINE = 64 * 1024
 _TYPES = (b"", b"+", b"-", b":", b"$", b"*")
@@ -51,6 +55,18 @@ class ReplyError(Exception):
         self.code = text.partition(" ")[0]
 
 
+class Cut(bytes):
+    """The end of a value that was too large to keep."""
+
+    size: int
+
+    @classmethod
+    def of(cls, end: bytes, size: int) -> Cut:
+        cut = cls(end)
+        cut.size = size
+        return cut
+
+
 class Connection:
     """One conversation with one Redis; everything in it ends by `deadline` (seconds of `time.monotonic`)."""
 
@@ -60,6 +76,7 @@ class Connection:
         self._buffer = bytearray()
         self._cursor = 0
         self._allowance = MAX_REPLY
+        self._room: int | None = None
 
     @classmethod
     def open(
@@ -109,11 +126,15 @@ class Connection:
             raise reply
         return reply
 
-    def pipeline(self, commands: Iterable[Sequence[Argument]]) -> list[Reply]:
-        """Several commands in one write; error replies come back as values."""
+    def pipeline(self, commands: Iterable[Sequence[Argument]], keep: int | None = None) -> list[Reply]:
+        """Several commands in one write; error replies come back as values.
+
+        With `keep`, values beyond so many bytes of a reply are read past and come back as `Cut`: what users stored has
+        any size, and must not be taken for a peer that lies.
+        """
         commands = list(commands)
         self.send(commands)
-        return [self.read() for _ in commands]
+        return [self.read(keep) for _ in commands]
 
     def send(self, commands: Iterable[Sequence[Argument]]) -> None:
         """Write commands without reading their replies."""
@@ -125,9 +146,10 @@ class Connection:
         except OSError as error:
             raise DialError("closed", _words(error)) from error
 
-    def read(self) -> Reply:
+    def read(self, keep: int | None = None) -> Reply:
         """The next reply."""
         self._allowance = MAX_REPLY
+        self._room = keep
         return self._parse(0)
 
     def _greet(self, dsn: Dsn, database: int) -> None:
@@ -186,6 +208,26 @@ class Connection:
         start, self._cursor = self._cursor, self._cursor + size + 2
         return bytes(self._buffer[start : start + size])
 
+    def _value(self, size: int) -> bytes:
+        if self._room is not None:
+            if self._room < size <= LARGEST:
+                return self._past(size)
+            self._room -= size
+        if size > MAX_REPLY:
+            raise DialError("protocol", f"a reply of {size} bytes was announced")
+        return self._exactly(size)
+
+    def _past(self, size: int) -> Cut:
+        left = size
+        while left > END:
+            self._allowance = MAX_REPLY
+            if self._cursor == len(self._buffer):
+                self._more()
+            step = min(left - END, len(self._buffer) - self._cursor)
+            self._cursor += step
+            left -= step
+        return Cut.of(self._exactly(left), size)
+
     def _parse(self, depth: int) -> Reply:
         line = self._line()
         kind, value = line[:1], line[1:]
@@ -198,9 +240,7 @@ class Connection:
                 return _number(value, line)
             case b"$":
                 size = _number(value, line)
-                if size > MAX_REPLY:
-                    raise DialError("protocol", f"a reply of {size} bytes was announced")
-                return None if size < 0 else self._exactly(size)
+                return None if size < 0 else self._value(size)
             case b"*" if depth < MAX_DEPTH:
                 count = _number(value, line)
                 return None if count < 0 else [self._parse(depth + 1) for _ in range(count)]

@@ -40,8 +40,8 @@ class Look:
 
     def suspects(self, expected: frozenset[str]) -> frozenset[Suspect]:
         """What should be moving if all is well; `expected` are the queues somebody must consume."""
-        own = (*self._silent(), *self._twice(), *self._pools(), *self._orphans(), *self._again())
-        return frozenset((*own, *self._queues(expected)))
+        held = () if self.fleet.untold else (*self._pools(), *self._orphans(), *self._again())
+        return frozenset((*self._silent(), *self._twice(), *held, *self._queues(expected)))
 
     def _silent(self) -> list[Suspect]:
         return [Suspect("silent", str(self.fleet.silent))] if self.fleet.silent else []
@@ -66,7 +66,7 @@ class Look:
             consumers = self.fleet.consumers(name)
             if not consumers and (queue.depth or name in expected):
                 found.append(Suspect("unconsumed", name))
-            elif queue.depth and any(has_room(node, len(self.parked)) for node in consumers):
+            elif queue.depth and not self.fleet.untold and any(has_room(node, len(self.parked)) for node in consumers):
                 found.append(Suspect("queue", name, queue.oldest.tag if queue.oldest else ""))
         return found
 

@@ -30,6 +30,9 @@ PROFILE: Mapping[str, Mapping[str, Any]] = {
     "conf": {},
 }
 """What stays as long as the worker lives; asked once, as these are the long answers."""
+UNTOLD = 12 * 1024 * 1024
+"""Bytes of unacknowledged messages that are too much to be asked for."""
+SAMPLE = 50
 CONTENT_TYPES = {
     "json": "application/json",
     "pickle": "application/x-python-serialize",
@@ -54,6 +57,8 @@ class WorkerFleet:
     """Connections to the broker except ours; None where CLIENT LIST is not allowed."""
     opaque: int = 0
     """Answers in a serializer other than JSON."""
+    untold: bool = False
+    """Whether what the workers hold is too much to be asked for: nothing follows from what is missing in it."""
     taken: float = 0.0
     """Redis's own clock when the round began, seconds since the epoch."""
     seconds: float = 0.0
@@ -113,18 +118,22 @@ class WorkerFleet:
     @property
     def accounted(self) -> bool:
         """Whether what no answering node holds is held by nobody."""
-        return not self.silent and not self.opaque and self.clients is not None and not self.unexplained
+        told = not self.silent and not self.opaque and not self.untold
+        return told and self.clients is not None and not self.unexplained
 
 
 def gather(connection: Connection, layout: Layout, timeout: float, *, sure: bool = False) -> WorkerFleet:
     """One round; raises DialError or ReplyError as the connection does.
 
     Where the layout is `sure`, and Redis keeps no unacknowledged message, nobody is asked which of them are his: every
-    answer costs a worker two milliseconds, and thirty of them share the cores with what they work on.
+    answer costs a worker two milliseconds, and thirty of them share the cores with what they work on. Nor are they
+    asked where that would be megabytes: they tell each message with all its arguments.
     """
     now = redis_time(connection)
-    idle = sure and connection.pipeline([("HLEN", layout.key(layout.unacked))]) == [0]
-    commands = {name: COMMANDS[name] for name in COMMANDS if not (idle and name in UNACKNOWLEDGED)}
+    count, sizes = _unacknowledged(connection, layout)
+    untold = count * sum(sizes) > UNTOLD * max(1, len(sizes))
+    spared = untold or (sure and not count)
+    commands = {name: COMMANDS[name] for name in COMMANDS if not (spared and name in UNACKNOWLEDGED)}
     members = bindings(connection, layout)
     layout = layout.but(separator=separator_of(members) or layout.separator)
     said = pidbox.ask(connection, layout, commands, timeout=timeout)
@@ -140,6 +149,7 @@ def gather(connection: Connection, layout: Layout, timeout: float, *, sure: bool
         bound=tuple(sorted(names - answered)),
         clients=clients,
         opaque=said.opaque,
+        untold=untold or bool(said.cut),
         taken=now,
         seconds=said.seconds,
         database=layout.dsn.database,
@@ -148,6 +158,18 @@ def gather(connection: Connection, layout: Layout, timeout: float, *, sure: bool
         control_exchange=layout.control_exchange,
         separator=layout.separator,
     )
+
+
+def _unacknowledged(connection: Connection, layout: Layout) -> tuple[int, list[int]]:
+    """How many messages Redis keeps for the workers, and the sizes of some."""
+    table, index = layout.key(layout.unacked), layout.key(layout.unacked_index)
+    count = connection.pipeline([("HLEN", table)])[0]
+    if not isinstance(count, int) or not count:
+        return 0 if count == 0 else 1, []
+    tags = connection.pipeline([("ZRANGE", index, 0, SAMPLE - 1)])[0]
+    known = [tag for tag in tags if isinstance(tag, bytes)] if isinstance(tags, list) else []
+    sizes = connection.pipeline(("HSTRLEN", table, tag) for tag in known)
+    return count, [size for size in sizes if isinstance(size, int) and size]
 
 
 def profiled(connection: Connection, layout: Layout, fleet: WorkerFleet, timeout: float) -> WorkerFleet:

@@ -82,6 +82,13 @@ def test_a_storm_of_retries():
     )
 
 
+def test_a_message_so_large_that_moving_it_is_the_work():
+    tail = (Message(task="shop.nap", size=900), Message(task="shop.report", size=60 * 2**20))
+    depths = QueueDepths({"ai": Queue("ai", {"ai": 2}, tail)}, taken=NOW)
+    told, _ = ask("celery.backlog", context(node(), depths=depths))
+    assert told.startswith("WARNING: a message of 60 MiB waits, for shop.report")
+
+
 def test_tasks_that_expired_while_they_waited():
     def moment(seconds: float) -> str:
         return datetime.fromtimestamp(NOW + seconds, UTC).isoformat()
@@ -101,6 +108,16 @@ def test_tasks_that_expired_while_they_waited():
 
 def orphaned() -> QueueDepths:
     return QueueDepths({}, Unacked(1, (Delivered("t", NOW - 60, Message(id="9", task="shop.nap")),), NOW - 60), NOW)
+
+
+def test_nothing_is_missed_in_what_was_not_asked_for():
+    idle = node(concurrency=2)
+    waiting = QueueDepths({"ai": Queue("ai", {"ai": 5}, (Message(tag="x"),))}, orphaned().unacked, NOW)
+    assert {one.kind for one in Look(WorkerFleet(1, (idle,), taken=NOW), waiting).suspects(frozenset())} == {
+        "queue",
+        "orphan",
+    }
+    assert Look(WorkerFleet(1, (idle,), taken=NOW, untold=True), waiting).suspects(frozenset()) == frozenset()
 
 
 def test_an_orphan_needs_everybody_accounted_for():

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intelli_checks.dsn import Dsn
-from intelli_checks.probes import denials, messages, nodes, pidbox, workers
+from intelli_checks.probes import denials, messages, nodes, pidbox, queues, workers
 from intelli_checks.probes.clients import parse
 from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.processes import is_celery
+from intelli_checks.probes.resp import Cut
 
 BROKER = Dsn("redis://h/3")
 BROKEN_BODY = {
@@ -48,6 +49,42 @@ def test_an_envelope_is_a_message_our_own_reader_accepts():
     message = messages.decode(raw.encode())
     assert (message.fault, message.task, message.id, message.retries, message.sent_at) == ("", "t", "i", 2, 12.5)
     assert message.content_type == "application/json"
+
+
+def test_of_a_message_too_large_to_keep_all_but_the_body_is_known():
+    headers = {"task": "t", "id": "i", "retries": 2}
+    raw = pidbox.envelope([["x" * 500], {}, {}], exchange="", routing_key="ai", headers=headers).encode()
+    message = messages.decode(Cut.of(raw[300:], len(raw)))
+    assert message == messages.decode(raw)
+    table = json.dumps([json.loads(raw), "", "ai"]).encode()
+    assert queues._delivered("tag", 1.0, Cut.of(table[300:], len(table))).message.task == "t"
+
+
+def test_an_answer_too_large_to_read_is_counted():
+    said = pidbox.Round({"1": "reserved"})
+    said.take(Cut.of(b"...", 40_000_000))
+    assert (said.cut, said.answers) == (1, [])
+
+
+@pytest.mark.parametrize(("count", "size", "asked"), [(3, 900, True), (40, 600_000, False), (30_000, 900, False)])
+def test_workers_are_not_asked_for_megabytes_of_arguments(count, size, asked, monkeypatch):
+    class Redis:
+        """Answers as Redis does; nobody listens on it."""
+
+        def pipeline(self, commands, keep=None):
+            known = {"HLEN": count, "ZRANGE": [b"tag"], "HSTRLEN": size}
+            return [known.get(command[0]) for command in commands]
+
+    commands = {}
+    monkeypatch.setattr(pidbox, "ask", lambda _, __, asked, **___: commands.update(asked) or pidbox.Round({}))
+    monkeypatch.setattr(workers, "listing", lambda _: ())
+    fleet = workers.gather(Redis(), Layout.of(BROKER), 1.0)
+    assert ("reserved" in commands, "scheduled" in commands, fleet.untold) == (asked, asked, not asked)
+    assert fleet.accounted is asked
+
+
+def test_of_a_message_whose_headers_are_too_large_as_well_only_the_size_is_known():
+    assert messages.decode(Cut.of(b'ers": {"task": "t"}}', 9_000_000)) == messages.Message(size=9_000_000)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intelli_checks.dsn import Dsn
-from intelli_checks.probes.resp import MAX_REPLY, Connection, DialError, ReplyError
+from intelli_checks.probes.resp import END, MAX_REPLY, Connection, Cut, DialError, ReplyError
 
 
 def read(data: bytes, seconds: float = 5.0) -> object:
@@ -88,6 +88,32 @@ def test_a_reply_larger_than_allowed_is_refused_while_it_comes():
     threading.Thread(target=flood, daemon=True).start()
     with ours, theirs, pytest.raises(DialError, match=str(MAX_REPLY)):
         Connection(ours, time.monotonic() + 20).read()
+
+
+def test_a_value_beyond_what_is_kept_is_read_past_and_its_end_comes_back():
+    import threading
+
+    ours, theirs = socket.socketpair()
+    size = MAX_REPLY + 10
+
+    def answer() -> None:
+        theirs.sendall(b"*2\r\n$%d\r\n" % size + b"x" * (size - 3) + b"end\r\n$2\r\nok\r\n:7\r\n")
+
+    threading.Thread(target=answer, daemon=True).start()
+    with ours, theirs:
+        connection = Connection(ours, time.monotonic() + 20)
+        large, small = connection.read(keep=1000)
+        assert isinstance(large, Cut)
+        assert (large.size, len(large), large[-3:]) == (size, END, b"end")
+        assert (small, connection.read()) == (b"ok", 7)
+
+
+def test_nobody_is_believed_a_value_larger_than_redis_allows():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"$2147483647\r\n")
+        with pytest.raises(DialError, match="2147483647 bytes was announced"):
+            Connection(ours, time.monotonic() + 5).read(keep=1000)
 
 
 def test_the_deadline_is_a_total():
