@@ -49,7 +49,7 @@ def _room(server: Server) -> Iterator[Finding]:
         return
     if not limit:
         yield info(f"{_human(used)} used, no limit", subject=server.subject, used=used, maxmemory=0)
-    elif used >= NEARLY_FULL * limit:
+    elif _full(used, limit):
         yield warn(
             f"{used / limit:.0%} of maxmemory used ({_human(used)} of {_human(limit)}), policy {facts.policy}",
             hint=f"{facts.cli} --bigkeys   # then: {facts.cli} CONFIG SET maxmemory {2 * limit}",
@@ -64,12 +64,18 @@ def _room(server: Server) -> Iterator[Finding]:
         yield info(f"memory is fragmented: {ratio:.1f} times what the data needs", subject=server.subject, ratio=ratio)
 
 
+def _full(used: float | None, limit: int) -> bool:
+    return used is not None and used >= NEARLY_FULL * limit
+
+
 def _evicts(server: Server) -> Iterator[Finding]:
     facts, policy = server.facts, server.facts.policy
     evicted = facts.number("evicted_keys") or 0
     if policy is None:
         return
     cure = f"{facts.cli} CONFIG SET maxmemory-policy noeviction   # and in redis.conf"
+    if facts.maxmemory and _full(facts.number("used_memory"), facts.maxmemory):  # else every write is refused then
+        cure = f"{facts.cli} CONFIG SET maxmemory {2 * facts.maxmemory}\n{cure}"
     told = {"policy": policy, "evicted_keys": evicted, "maxmemory": facts.maxmemory}
     if evicted and policy.startswith("allkeys"):
         message = (

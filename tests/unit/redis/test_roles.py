@@ -10,7 +10,7 @@ import pytest
 
 from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
-from intelli_checks.families import redis_load
+from intelli_checks.families import redis_load, redis_memory
 from intelli_checks.families.redis import usable
 from intelli_checks.families.redis_seen import Server
 from intelli_checks.model import Skip, Unavailable
@@ -198,6 +198,18 @@ def test_the_hint_grants_what_was_refused(text, hint):
     (found,) = usable(replace(facts, refusals=(Refusal("BRPOP ai", "NOPERM", f"NOPERM {text}"),)))
     assert hint in found.hint
     assert "--user" not in found.hint
+
+
+ROOM_FIRST = ["maxmemory 200", "maxmemory-policy"]
+
+
+@pytest.mark.parametrize(("used", "commands"), [(95, ROOM_FIRST), (50, ROOM_FIRST[1:])])
+def test_a_full_redis_is_given_room_before_it_may_evict_nothing(used, commands):
+    info = {"maxmemory": "100", "used_memory": str(used), "maxmemory_policy": "volatile-lru", "evicted_keys": "3"}
+    facts = RedisFacts("broker", "redis://h:6379/0", "h:6379", 0, 0.1, info=info)
+    (found,) = redis_memory._evicts(Server(facts, ("broker",)))
+    lines = found.hint.splitlines()
+    assert [command in line for command, line in zip(commands, lines, strict=True)] == [True] * len(commands)
 
 
 @pytest.mark.parametrize(
