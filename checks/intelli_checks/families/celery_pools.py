@@ -19,6 +19,8 @@ MUCH = 0.7
 """Part of the machine's memory that one pool may take."""
 SETTLED = 10.0
 """Seconds all tasks of a pool have run before it counts as taken, and not just as busy."""
+COPIED = 0.75
+"""Share of its main process's memory that a pool process takes at least, once it has run something."""
 OVERDUE = 15.0
 """Seconds past its time limit after which a task should long have been stopped."""
 
@@ -129,7 +131,7 @@ def stuck(ctx: Context) -> Iterator[Finding]:
     """No task runs far beyond its limit, and none without one fills a pool.
 
     Cause: calls without a timeout in a pool that enforces no limits (solo, threads, gevent), or where nobody set any;
-    a pool process that does not react to signals.
+    a pool process that does not react to signals; a soft limit alone, whose exception the task catches.
 
     Shows as: slots that never come free, `inspect active` with an old `time_start`.
 
@@ -150,7 +152,25 @@ def stuck(ctx: Context) -> Iterator[Finding]:
                     limit=limit,
                     pool=node.pool,
                 )
-        yield from _occupied(ctx, node)
+        ignored = [told for request in node.active if (told := _soft_limit_ignored(ctx, node, request))]
+        yield from ignored or _occupied(ctx, node)
+
+
+def _soft_limit_ignored(ctx: Context, node: Node, request: Request) -> Finding | None:
+    """A task that runs on after SoftTimeLimitExceeded was raised in it, and that no hard limit will end."""
+    soft = soft_limit_of(node, request)
+    seconds = ctx.fleet.taken - (request.started or ctx.fleet.taken)
+    if node.pool != "prefork" or not soft or limit_of(node, request) or seconds <= 2 * soft + OVERDUE:
+        return None
+    return warn(
+        f"{safe(request.name)} has run for {ago(seconds)}, its soft limit is {ago(soft)}: it caught "
+        "SoftTimeLimitExceeded and went on, or never came back from C code; no hard limit will end it",
+        hint=celery_command(ctx, f"control terminate KILL {safe(request.id)}")
+        + "   # then give it a time_limit above the soft one, and let it catch less than Exception",
+        subject=f"{safe(node.name)} task {safe(request.id)}",
+        seconds=round(seconds),
+        soft_limit=soft,
+    )
 
 
 def _occupied(ctx: Context, node: Node) -> Iterator[Finding]:
@@ -178,10 +198,17 @@ def _occupied(ctx: Context, node: Node) -> Iterator[Finding]:
 
 def limit_of(node: Node, request: Request) -> float | None:
     """The hard time limit of a running task in seconds: the task's own, else the pool's."""
-    own = node.registered.get(request.name, {}).get("time_limit", "")
-    if own.replace(".", "", 1).isdigit():
-        return float(own)
-    return node.timeouts[1] if len(node.timeouts) > 1 and node.timeouts[1] else None
+    return _own_limit(node, request, "time_limit") or (node.timeouts[1] if len(node.timeouts) > 1 else 0) or None
+
+
+def soft_limit_of(node: Node, request: Request) -> float | None:
+    """The soft time limit of a running task in seconds: the task's own, else the pool's."""
+    return _own_limit(node, request, "soft_time_limit") or (node.timeouts[0] if node.timeouts else 0) or None
+
+
+def _own_limit(node: Node, request: Request, name: str) -> float:
+    own = node.registered.get(request.name, {}).get(name, "")
+    return float(own) if own.replace(".", "", 1).isdigit() else 0.0
 
 
 @check("celery.limits", needs=["celery.workers"])
@@ -222,14 +249,22 @@ def memory(ctx: Context) -> Iterator[Finding]:
     """
     for node in ctx.fleet.nodes:
         children = [ctx.pools[pid] for pid in node.processes if pid in ctx.pools and pid != node.pid]
-        if children and node.pool == "prefork":
-            yield from _memory(node, children)
+        main = ctx.pools.get(node.pid)
+        if node.pool == "prefork" and (children or main):
+            yield from _memory(node, [child for child in children if child.memory], main)
 
 
-def _memory(node: Node, children: list[Process]) -> Iterator[Finding]:
+def _memory(node: Node, children: list[Process], main: Process | None) -> Iterator[Finding]:
     limit = node.conf.get("worker_max_memory_per_child")
     resting = [child for child in children if child.pid not in {request.pid for request in node.active}]
-    largest, least = max(child.memory for child in children), min((child.memory for child in resting), default=0)
+    largest, least = (
+        max((child.memory for child in children), default=0),
+        min(
+            (child.memory for child in resting),
+            # Where each ends with its first task none is caught at rest; it is a copy of the main process, or most of it.
+            default=COPIED * main.memory if main else 0,
+        ),
+    )
     share = sum(child.share for child in children)
     # The limit is tried after each task: a process at rest above it has run none, and its first will be its last.
     if isinstance(limit, (int, float)) and limit and least > limit * 1024:

@@ -146,8 +146,13 @@ def _unconsumed(ctx: Context, name: str) -> Finding:
 
 
 def _meant_for(ctx: Context, name: str) -> tuple[str, str] | None:
-    """Why a worker consumes another queue, which nobody sends to, in place of this default queue; and what to do."""
+    """Why this queue has no consumer though its worker runs, where the names tell; and what to do."""
     project = ctx.project
+    if name != name.strip():
+        return (
+            "Its name begins or ends with a blank, which -Q takes away: nobody can consume it",
+            f"write {safe(name.strip())!r} for {safe(name)!r} in {spelt(ctx, 'task_routes')}; restart whoever sends",
+        )
     if project is None or name != ctx.layout.default_queue:
         return None
     for other in sorted(ctx.fleet.queues - declared(project)):

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from intelli_checks.context import Context
+from intelli_checks.families.declared import spelt
 from intelli_checks.families.wording import count, listed, project_of, start_command
 from intelli_checks.model import Finding, fail, info, warn
 from intelli_checks.probes.nodes import Node
@@ -33,7 +34,7 @@ def tasks(ctx: Context) -> Iterator[Finding]:
     """Every worker knows the tasks its queues carry.
 
     Cause: the worker runs older code than the project (it was not restarted by the deploy), or it never imported the
-    task modules (autodiscovery, `include`, the wrong `-A`).
+    task modules (autodiscovery, `include`, the wrong `-A`), or it belongs to another application that shares the queue.
 
     Shows as: "Received unregistered task of type ..." in its log; the message is discarded, the job stays PENDING.
 
@@ -49,6 +50,9 @@ def tasks(ctx: Context) -> Iterator[Finding]:
         if not missing:
             continue
         none = of_another_app(node, project)
+        if not none and (stranger := _stranger(ctx, node, project)):
+            yield stranger
+            continue
         yield fail(
             f"{name} has no tasks of its own: its application imported none"
             if none
@@ -60,6 +64,24 @@ def tasks(ctx: Context) -> Iterator[Finding]:
             missing=missing[:20],
             registered=len(node.registered),
         )
+
+
+def _stranger(ctx: Context, node: Node, project: Survey) -> Finding | None:
+    """A worker that knows tasks of its own and none of the project's: two applications in one queue."""
+    ours = {task.name for task in project.tasks}
+    theirs = sorted(name for name in node.registered if not name.startswith("celery."))
+    if ours & set(theirs):
+        return None
+    shared = sorted({str(task.queue) for task in _sent_to(node, project)})
+    return fail(
+        f"{safe(node.name)} is another application's ({listed(theirs, 3)}) and takes messages of this one from "
+        f"{listed(shared)}: it knows none of these tasks and drops them",
+        hint=f"give one of the two a {spelt(ctx, 'task_default_queue')} and queues of its own, or another database; "
+        "then restart its workers and whoever sends",
+        subject=safe(node.name),
+        queues=shared,
+        registered=theirs[:20],
+    )
 
 
 @check("celery.unregistered", needs=["celery.tasks"])

@@ -99,6 +99,11 @@ def test_a_memory_limit_that_a_process_at_rest_exceeds():
     assert ask("celery.memory", context(node(processes=(7,), conf=conf), pools=lean))[0].startswith("INFO")
     working = node(processes=(7,), conf=conf, active=(running(5),))  # a task may need more for a while
     assert ask("celery.memory", context(working, pools=fat))[0].startswith("INFO")
+    replaced = {7: child(7, 0), 1: child(1, 150)}  # caught between two processes, as it mostly is under load
+    (found,) = ask("celery.memory", context(node(processes=(7,), conf=conf), pools=replaced))
+    assert "takes 112 MiB at rest and may take 100 MiB" in found
+    replaced[1] = child(1, 110)  # the main process may be larger than its copies
+    assert ask("celery.memory", context(working, pools=replaced))[0].startswith("INFO")
 
 
 def test_a_pool_that_takes_most_of_the_machine_and_is_never_renewed():

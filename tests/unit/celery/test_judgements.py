@@ -21,6 +21,7 @@ from intelli_checks.probes.queues import Delivered, Queue, QueueDepths, Unacked
 from intelli_checks.probes.survey import QueueDecl, Survey, TaskDecl
 from intelli_checks.probes.watch import Look, Suspect, watch
 from intelli_checks.probes.workers import WorkerFleet
+from intelli_checks.registry import registry
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(300, ["ERROR"]), (61, []), (10, [])])
@@ -33,6 +34,45 @@ def test_a_task_beyond_its_limit(seconds, said):
 def test_the_pools_own_limit_counts_where_the_task_has_none():
     (found,) = ask("celery.stuck", context(node(active=(running(900),), timeouts=(0.0, 120.0))))
     assert "15 min, its limit is 2 min" in found
+
+
+@pytest.mark.parametrize(
+    ("seconds", "limits", "said"),
+    [
+        (300, {"soft_time_limit": "60"}, ["WARNING"]),
+        (90, {"soft_time_limit": "60"}, []),
+        (300, {"soft_time_limit": "60", "time_limit": "290"}, []),
+    ],
+)
+def test_a_soft_limit_that_the_task_catches_ends_nothing(seconds, limits, said):
+    found = ask("celery.stuck", context(node(active=(running(seconds),), registered={"shop.nap": limits})))
+    assert [words.partition(":")[0] for words in found] == said
+    assert all("its soft limit is 60 s: it caught SoftTimeLimitExceeded" in words for words in found)
+
+
+def test_two_applications_in_one_queue():
+    survey = Survey("here", tasks=(TaskDecl("shop.nap", queue="celery"), TaskDecl("shop.pay", queue="celery")))
+    stranger = node(queues=("celery",), registered={"mail.send": {}, "celery.accumulate": {}})
+    (found,) = ask("celery.tasks", context(stranger, survey=survey))
+    assert found == (
+        "ERROR: w@h is another application's (mail.send) and takes messages of this one from celery: "
+        "it knows none of these tasks and drops them"
+    )
+    older = node(queues=("celery",), registered={"shop.nap": {}})
+    assert ask("celery.tasks", context(older, survey=survey)) == [
+        "ERROR: w@h does not know shop.pay: it will drop them unseen"
+    ]
+
+
+def test_a_queue_whose_name_ends_in_a_blank_cannot_be_consumed():
+    survey = Survey("here", tasks=(TaskDecl("shop.nap", queue="ai "),))
+    fleet = WorkerFleet(1, (node(),), clients=(CONSUMER,), taken=NOW)
+    look = Look(fleet, QueueDepths({"ai ": Queue("ai ")}, taken=NOW))
+    lonely = watch(look, lambda: look, frozenset({"ai "}), 0.7)
+    registry.load()
+    found = next(iter(registry["celery.queues"].run(context(node(), survey=survey, watch=lonely, absence=Absence()))))
+    assert "begins or ends with a blank" in found.message
+    assert found.hint == "write 'ai' for 'ai ' in task_routes; restart whoever sends"
 
 
 def test_limits_nobody_enforces():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intelli_checks.dsn import Dsn
-from intelli_checks.probes import denials, messages, nodes, pidbox, queues, workers
+from intelli_checks.probes import denials, messages, nodes, pidbox, queues, results, workers
 from intelli_checks.probes.clients import parse
 from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.processes import is_celery
@@ -58,6 +58,14 @@ def test_of_a_message_too_large_to_keep_all_but_the_body_is_known():
     assert message == messages.decode(raw)
     table = json.dumps([json.loads(raw), "", "ai"]).encode()
     assert queues._delivered("tag", 1.0, Cut.of(table[300:], len(table))).message.task == "t"
+
+
+def test_without_a_project_the_workers_tell_how_results_are_prefixed():
+    conf = {"result_backend": "redis://h/3", "result_backend_transport_options": {"global_keyprefix": "shop:"}}
+    fleet = workers.WorkerFleet(1, (nodes.Node("w@h", conf=conf),))
+    store = results.store(None, None, fleet, BROKER)
+    assert store is not None
+    assert store.key("1") == "shop:celery-task-meta-1"
 
 
 def test_an_answer_too_large_to_read_is_counted():
