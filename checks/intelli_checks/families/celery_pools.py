@@ -262,7 +262,7 @@ def _memory(node: Node, children: list[Process], main: Process | None) -> Iterat
         min(
             (child.memory for child in resting),
             # Where each ends with its first task none is caught at rest; it is a copy of the main process, or most of it.
-            default=COPIED * main.memory if main else 0,
+            default=int(COPIED * main.memory) if main else 0,
         ),
     )
     share = sum(child.share for child in children)

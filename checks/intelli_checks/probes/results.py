@@ -44,16 +44,15 @@ def store(endpoint: Endpoint | None, project: Survey | None, fleet: WorkerFleet,
     """Where the project looks for results; without a project, where its workers say they write them."""
     if endpoint is None:
         told = None if project else _told(fleet, broker)
-        return ResultStore(told, _prefix(fleet)) if told else None
+        return ResultStore(told) if told and not _prefixed(fleet) else None
     options = (project.conf.get("result_backend_transport_options") if project else None) or {}
     return ResultStore(endpoint.dsn, str(options.get("global_keyprefix") or ""), endpoint.tls, endpoint.via)
 
 
-def _prefix(fleet: WorkerFleet) -> str:
-    """The one prefix of all workers' results; an option they did not set they do not tell."""
-    options = [node.conf.get("result_backend_transport_options") or {} for node in fleet.nodes]
-    prefixes = {str(told.get("global_keyprefix") or "") for told in options if isinstance(told, Mapping)}
-    return prefixes.pop() if len(prefixes) == 1 else ""
+def _prefixed(fleet: WorkerFleet) -> bool:
+    """Whether results are kept under a prefix: which one workers do not tell, a name with `key` in it is masked."""
+    options = [node.conf.get("result_backend_transport_options") for node in fleet.nodes]
+    return any(isinstance(told, Mapping) and bool(told.get("global_keyprefix")) for told in options)
 
 
 def _told(fleet: WorkerFleet, broker: Dsn) -> Dsn | None:

@@ -60,12 +60,11 @@ def test_of_a_message_too_large_to_keep_all_but_the_body_is_known():
     assert queues._delivered("tag", 1.0, Cut.of(table[300:], len(table))).message.task == "t"
 
 
-def test_without_a_project_the_workers_tell_how_results_are_prefixed():
-    conf = {"result_backend": "redis://h/3", "result_backend_transport_options": {"global_keyprefix": "shop:"}}
-    fleet = workers.WorkerFleet(1, (nodes.Node("w@h", conf=conf),))
-    store = results.store(None, None, fleet, BROKER)
-    assert store is not None
-    assert store.key("1") == "shop:celery-task-meta-1"
+@pytest.mark.parametrize(("options", "known"), [({}, True), ({"global_keyprefix": "********"}, False)])
+def test_without_a_project_a_masked_prefix_of_results_is_not_guessed(options, known):
+    conf = {"result_backend": "redis://h/3", "result_backend_transport_options": options}
+    store = results.store(None, None, workers.WorkerFleet(1, (nodes.Node("w@h", conf=conf),)), BROKER)
+    assert (store is not None) is known
 
 
 def test_an_answer_too_large_to_read_is_counted():
