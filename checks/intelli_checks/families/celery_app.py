@@ -75,7 +75,8 @@ def _remedy(survey: Survey, error: Mapping[str, Any]) -> str:
             return f"write {missing[1:]}://... without the quotes around it: docker --env-file keeps them"
         python = survey.extra.get("executable") or "the project's interpreter"
         return f"install it where {python} can see it, or name another interpreter with --python"
-    usual = f"correct {place_of(survey, error) or 'the module'}, then: python manage.py check"
+    tried = "python manage.py check" if survey.settings_module else f"celery -A {survey.celery_app or 'APP'} report"
+    usual = f"correct {place_of(survey, error) or 'the module'}, then: {tried}"
     return str(error.get("hint") or _set_variable(error) or usual)
 
 

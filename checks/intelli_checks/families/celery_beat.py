@@ -141,10 +141,17 @@ def missing(ctx: Context, seen: BeatFacts, entries: int) -> Finding:
     command = f"celery -A {ctx.project.celery_app if ctx.project else 'APP'} beat"
     if here and seen.written is not None and seen.written > QUIET:
         return fail(
-            f"no scheduler: its file was written {ago(seen.written)} ago, and {count(entries, 'entry')} wait",
+            f"no scheduler: its file was written {ago(seen.written)} ago, and {count(entries, 'scheduled task')} will not be sent",
             hint=command,
             subject="beat",
             file=safe(seen.schedule),
+        )
+    if here and seen.no_folder:
+        return fail(
+            f"no scheduler runs, and none will: it keeps its file in {safe(seen.no_folder)}, which does not exist; "
+            f"{count(entries, 'scheduled task')} will not be sent",
+            hint=f"mkdir -p {safe(seen.no_folder)} && {command}",
+            subject="beat",
         )
     if here:
         return warn(

@@ -261,7 +261,7 @@ def _memory(node: Node, children: list[Process], main: Process | None) -> Iterat
         max((child.memory for child in children), default=0),
         min(
             (child.memory for child in resting),
-            # Where each ends with its first task none is caught at rest; it is a copy of the main process, or most of it.
+            # Where each ends with its first task none is caught at rest; it is a copy of the main process.
             default=int(COPIED * main.memory) if main else 0,
         ),
     )

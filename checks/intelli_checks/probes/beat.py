@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ class BeatFacts:
     """The schedule file in the project's directory."""
     written: float | None = None
     """Seconds since it was written; the scheduler does so every three minutes and when it stops."""
+    no_folder: str = ""
+    """The folder it is to be kept in, where that does not exist: the scheduler ends when it comes up."""
 
 
 def gather(fleet: WorkerFleet, directory: Path, project: Survey | None) -> BeatFacts:
@@ -31,9 +34,26 @@ def gather(fleet: WorkerFleet, directory: Path, project: Survey | None) -> BeatF
     places = [Path(project.project) if project and project.project else directory]
     homes = {str(place.resolve()) for place in (*places, directory)}
     running = tuple(process for process in processes.celery("beat") if process.directory in homes)
-    places += [Path(process.directory) for process in running]
     name = str((project.conf.get("beat_schedule_filename") if project else None) or "celerybeat-schedule")
-    files = [path for place in places for path in place.glob(f"{name}*") if path.is_file()]
+    told = [Path(process.directory, _told(process.command) or name) for process in running]
+    files = [path for schedule in (*(place / name for place in places), *told) for path in _written(schedule)]
     newest = max(files, key=lambda path: path.stat().st_mtime, default=None)
     written = max(0.0, time.time() - newest.stat().st_mtime) if newest else None
-    return BeatFacts(fleet.others, running, str(newest) if newest else "", written)
+    folder = (places[0] / name).parent
+    no_folder = "" if folder.is_dir() else str(folder)
+    return BeatFacts(fleet.others, running, str(newest) if newest else "", written, no_folder)
+
+
+def _told(command: str) -> str:
+    """The schedule file that a command line names."""
+    found = re.search(r"\s(?:-s|--schedule)[= ]?(\S+)", command)
+    return found[1] if found else ""
+
+
+def _written(schedule: Path) -> list[Path]:
+    """The files of a schedule: `dbm` adds a suffix of its own, or two."""
+    try:
+        beside = list(schedule.parent.iterdir())
+    except OSError:  # no such folder, or none of ours
+        return []
+    return [path for path in beside if path.name.startswith(schedule.name) and path.is_file()]
