@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from intelli_checks.context import Context
 from intelli_checks.families.beat_due import Overdue, overdue
 from intelli_checks.families.wording import ago, celery_command, count, listed
 from intelli_checks.model import Finding, Skip, fail, info, warn
 from intelli_checks.probes.beat import BeatFacts
+from intelli_checks.probes.processes import Process, is_celery
 from intelli_checks.registry import check
 from intelli_checks.text import safe
 
@@ -82,7 +83,7 @@ def _several(seen: BeatFacts) -> Iterator[Finding]:
         pids = [process.pid for process in seen.processes]
         yield fail(
             f"{len(pids)} schedulers run here (pids {', '.join(map(str, pids))}): everything is sent that often",
-            hint=f"kill {' '.join(map(str, pids[1:]))}   # and start beat once",
+            hint=_but_one(seen.processes),
             subject="beat",
             pids=pids,
         )
@@ -92,6 +93,18 @@ def _several(seen: BeatFacts) -> Iterator[Finding]:
             hint="stop all but one",
             subject="beat",
         )
+
+
+def _but_one(processes: Sequence[Process]) -> str:
+    """How to be left with one scheduler: a worker that is one, by `-B`, is not to be killed for it."""
+    inside = [process.pid for process in processes if is_celery(process.command.split(), "worker")]
+    apart = [str(process.pid) for process in processes if process.pid not in inside]
+    if not inside:
+        return f"kill {' '.join(apart[1:])}   # and start beat once"
+    if apart:
+        rest = f"\nkill {' '.join(apart[1:])}" if apart[1:] else ""
+        return f"restart the worker without -B (pid {', '.join(map(str, inside))}){rest}"
+    return f"restart the workers without -B, all but one (pids {', '.join(map(str, inside))}), and start beat once"
 
 
 def _owed(ctx: Context, seen: BeatFacts, owed: list[Overdue]) -> Finding:
@@ -141,7 +154,7 @@ def missing(ctx: Context, seen: BeatFacts, entries: int) -> Finding:
     command = f"celery -A {ctx.project.celery_app if ctx.project else 'APP'} beat"
     if here and seen.written is not None and seen.written > QUIET:
         return fail(
-            f"no scheduler: its file was written {ago(seen.written)} ago, and {count(entries, 'scheduled task')} will not be sent",
+            f"no scheduler: its file was written {ago(seen.written)} ago, and {count(entries, 'scheduled task')} due",
             hint=command,
             subject="beat",
             file=safe(seen.schedule),
@@ -149,7 +162,7 @@ def missing(ctx: Context, seen: BeatFacts, entries: int) -> Finding:
     if here and seen.no_folder:
         return fail(
             f"no scheduler runs, and none will: it keeps its file in {safe(seen.no_folder)}, which does not exist; "
-            f"{count(entries, 'scheduled task')} will not be sent",
+            f"{count(entries, 'scheduled task')} due",
             hint=f"mkdir -p {safe(seen.no_folder)} && {command}",
             subject="beat",
         )

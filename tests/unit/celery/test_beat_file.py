@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.celery.states import NOW, ask, context, node
+from tests.unit.celery.states import ask, context, node
 
 from intelli_checks.probes import beat, processes
 from intelli_checks.probes.beat import BeatFacts
 from intelli_checks.probes.processes import Process
 from intelli_checks.probes.survey import Survey
 from intelli_checks.probes.workers import WorkerFleet
+from intelli_checks.registry import registry
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,25 @@ def test_a_scheduler_that_cannot_come_up_is_told_from_one_that_nobody_started():
     survey = Survey("here", celery_app="shop", beat={"nap": {"task": "shop.nap", "seconds": None}})
     here = {1: Process(1, 0, "sleeping", 600.0)}
     lost = context(node(), survey=survey, pools=here, beats=BeatFacts(no_folder="/var/run/shop"))
-    assert "keeps its file in /var/run/shop, which does not exist; 1 scheduled task will not be sent" in ask("celery.beat", lost)[0]
+    assert "keeps its file in /var/run/shop, which does not exist; 1 scheduled task due" in ask("celery.beat", lost)[0]
     absent = context(node(), survey=survey, pools=here, beats=BeatFacts())
     assert ask("celery.beat", absent)[0].startswith("WARNING: all workers run here and no scheduler does")
+
+
+BEAT, WORKER = "celery -A shop beat", "celery -A shop worker -B"
+
+
+@pytest.mark.parametrize(
+    ("commands", "hint"),
+    [
+        ((BEAT, BEAT), "kill 2   # and start beat once"),
+        ((BEAT, WORKER), "restart the worker without -B (pid 2)"),
+        ((WORKER, WORKER), "restart the workers without -B, all but one (pids 1, 2), and start beat once"),
+    ],
+)
+def test_a_worker_is_not_killed_for_the_scheduler_in_it(commands, hint):
+    seen = tuple(Process(pid, 0, "sleeping", 60.0, command=command) for pid, command in enumerate(commands, 1))
+    survey = Survey("here", beat={"nap": {"task": "shop.nap", "seconds": None}})
+    registry.load()
+    found = next(iter(registry["celery.beat"].run(context(node(), survey=survey, beats=BeatFacts(processes=seen)))))
+    assert found.hint == hint
