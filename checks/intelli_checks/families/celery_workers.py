@@ -13,6 +13,7 @@ from intelli_checks.model import Finding, Severity, Stage, Unavailable, fail, in
 from intelli_checks.probes.absence import Elsewhere
 from intelli_checks.probes.denials import Denial
 from intelli_checks.probes.processes import Process
+from intelli_checks.probes.redis_facts import Refusal
 from intelli_checks.probes.survey import Survey
 from intelli_checks.registry import check
 from intelli_checks.text import safe
@@ -79,6 +80,8 @@ def _nobody(ctx: Context) -> Iterator[Finding]:
         yield _refused(denied)
     elif ours := [process for process in absence.local if _belongs(process, ctx)]:
         yield from (_local(ctx, process) for process in ours)
+    elif absence.refused:
+        yield _ends_at_once(ctx, absence.refused[0])
     else:
         yield fail(
             "no worker listens on this broker",
@@ -107,6 +110,20 @@ def _refused(denied: Denial) -> Finding:
         subject=f"user {user}",
         reason=denied.reason,
         times=denied.times,
+    )
+
+
+def _ends_at_once(ctx: Context, refused: Refusal) -> Finding:
+    """A worker asks the others what they know before it is ready, and may not read their answers."""
+    user, replies = safe(ctx.layout.dsn.username or "default"), f"*.reply.{ctx.layout.mailbox}"
+    command = safe(refused.command.partition(" ")[0])
+    return fail(
+        f"no worker listens on this broker, and one that user {user} starts ends at once: Redis refuses it {command} "
+        f"on the keys {safe(replies)}, over which workers answer each other",
+        hint=f"redis-cli ACL SETUSER {user} +{command.lower()} '~{safe(ctx.layout.key(replies))}'"
+        "   # as an administrator; or start workers --without-mingle, which nobody can inspect then",
+        subject=f"user {user}",
+        reason=refused.code,
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from intelli_checks.probes import denials, processes, workers
+from intelli_checks.probes import denials, processes, redis_rights, workers
 from intelli_checks.probes.denials import Denial
 from intelli_checks.probes.keyspace import BINDING, Keyspace
 from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.processes import Process
+from intelli_checks.probes.redis_facts import Refusal
+from intelli_checks.probes.redis_rights import rehearse
 from intelli_checks.probes.resp import Connection, DialError, ReplyError
 from intelli_checks.probes.workers import WorkerFleet
 
@@ -35,6 +37,8 @@ class Absence:
     """Celery worker processes on this machine, answering or not."""
     denied: tuple[Denial, ...] = ()
     """Whom the broker refused lately."""
+    refused: tuple[Refusal, ...] = ()
+    """What a worker with our login would be refused when it comes up."""
 
 
 def other_mailboxes(layout: Layout, keyspace: Keyspace) -> Iterator[Layout]:
@@ -69,12 +73,15 @@ def elsewhere(layout: Layout, fleet: WorkerFleet, keyspace: Keyspace, timeout: f
 
 def gather(layout: Layout, fleet: WorkerFleet, keyspace: Keyspace, timeout: float) -> Absence:
     """Look in the other places of this Redis, at whom it refused, and at this machine's processes."""
-    return Absence(elsewhere(layout, fleet, keyspace, timeout), processes.celery("worker"), _denied(layout, timeout))
+    places = elsewhere(layout, fleet, keyspace, timeout)
+    return Absence(places, processes.celery("worker"), *_denied(layout, timeout))
 
 
-def _denied(layout: Layout, timeout: float) -> tuple[Denial, ...]:
+def _denied(layout: Layout, timeout: float) -> tuple[tuple[Denial, ...], tuple[Refusal, ...]]:
+    """Read the log first: what we try ourselves is entered there as well."""
+    replies = layout.key(f"intelli-ops.reply.{layout.mailbox}")
     try:
         with Connection.open(layout.dsn, timeout, tls=layout.tls, via=layout.via) as connection:
-            return denials.gather(connection)
+            return denials.gather(connection), rehearse(connection, redis_rights.mingle(replies), replies)
     except DialError:
-        return ()
+        return (), ()

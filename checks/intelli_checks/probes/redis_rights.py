@@ -85,6 +85,11 @@ def broker(queues: Sequence[str], database: int, prefix: str = "") -> Rehearsal:
     )
 
 
+def mingle(replies: str) -> Rehearsal:
+    """What a worker does before it is ready, unless it was started with `--without-mingle`: it asks the others."""
+    return (("LLEN", replies), ("LPUSH", replies, "x"), ("DEL", replies))
+
+
 def results(prefix: str = "") -> Rehearsal:
     """What storing and awaiting a result takes (celery.backends.redis)."""
     key = f"{prefix}celery-task-meta-intelli-ops-probe"

@@ -14,10 +14,12 @@ from intelli_checks.model import Skip
 from intelli_checks.probes.absence import Absence
 from intelli_checks.probes.canary import Canary
 from intelli_checks.probes.clients import Client
+from intelli_checks.probes.keyspace import Keyspace
 from intelli_checks.probes.messages import Message
 from intelli_checks.probes.nodes import Node, Request, parse_node
 from intelli_checks.probes.processes import Process
 from intelli_checks.probes.queues import Delivered, Queue, QueueDepths, Unacked
+from intelli_checks.probes.redis_facts import Refusal
 from intelli_checks.probes.survey import QueueDecl, Survey, TaskDecl
 from intelli_checks.probes.watch import Look, Suspect, watch
 from intelli_checks.probes.workers import WorkerFleet
@@ -73,6 +75,14 @@ def test_a_queue_whose_name_ends_in_a_blank_cannot_be_consumed():
     found = next(iter(registry["celery.queues"].run(context(node(), survey=survey, watch=lonely, absence=Absence()))))
     assert "begins or ends with a blank" in found.message
     assert found.hint == "write 'ai' for 'ai ' in task_routes; restart whoever sends"
+
+
+def test_a_worker_that_may_not_read_the_answers_of_others_ends_at_once():
+    refused = (Refusal("LLEN intelli-ops.reply.celery.pidbox", "NOPERM", "NOPERM no permissions to access a key"),)
+    found = ask("celery.workers", context(keyspace=Keyspace(), absence=Absence(refused=refused)))
+    assert found[0].startswith("ERROR: no worker listens on this broker, and one that user default starts ends at once")
+    found = ask("celery.workers", context(keyspace=Keyspace(), absence=Absence()))
+    assert found == ["ERROR: no worker listens on this broker"]
 
 
 def test_limits_nobody_enforces():
