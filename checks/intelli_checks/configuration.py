@@ -62,12 +62,18 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path, platfo
         python, found = _interpreter(given, project, start, environ, platform)
         origins.setdefault("python", found)
         places = (Place("here", (python,), project.root),)
+    broker = _dsn(given, "broker")
+    if broker and not broker.is_redis and not places:
+        raise UsageError(
+            f"{safe(broker.transport)}:// is asked by a project's own app, and there is none in {safe(start)}: "
+            "change to its folder, or name it with --project"
+        )
     return Target(
         directory=project.home,
         places=places,
         settings=_settings(given, project, environ, origins),
         app=_app(given, project, environ, origins),
-        broker=_dsn(given, "broker"),
+        broker=broker,
         results=_dsn(given, "results"),
         layer=_dsn(given, "layer"),
         web=_page(given),

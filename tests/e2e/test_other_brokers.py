@@ -39,11 +39,11 @@ def shop(cli):
     for name in ("spool", "done", "control"):
         (folder / name).mkdir(parents=True)
 
-    def check(broker: str):
+    def check(broker: str, *more: str):
         (folder / "shop.py").write_text(APP.format(broker=broker))
         began = time.monotonic()
         options = ("--project", str(folder), "--app", "shop", "--timeout", str(TIMEOUT), "--format", "json")
-        done = cli("check", "celery", *options)
+        done = cli("check", "celery", *options, *more)
         checks = {one["id"]: one for one in json.loads(done.stdout)["checks"]}
         assert "planted" not in done.stdout + done.stderr
         return done.returncode, checks, time.monotonic() - began
@@ -73,6 +73,12 @@ def test_an_amqp_broker_that_never_says_a_word(shop):
         code, checks, seconds = shop(f"amqp://u:planted@127.0.0.1:{peer.port}//")
     assert (code, broken(checks)) == (1, ["celery.broker"])
     assert seconds < TIMEOUT + 1
+
+
+def test_a_broker_that_is_named_is_asked_in_place_of_the_projects(shop):
+    code, checks, _ = shop("filesystem://", "--broker", f"amqp://u:planted@127.0.0.1:{free_port()}//")
+    assert (code, broken(checks)) == (1, ["celery.broker"])
+    assert "refused" in words(checks)
 
 
 def test_a_broker_of_files_with_and_without_a_worker(shop):

@@ -31,21 +31,22 @@ def broker(ctx: Context) -> Iterator[Finding]:
         yield _unasked(given)
         return
     project = ctx.project
-    if project is None or project.broker is None:
+    asked = ctx.target.broker or (project.broker if project else None)
+    if project is None or asked is None:
         raise Skip("the project declares no broker")
-    if ctx.target.broker is not None or project.broker.is_redis:
+    if asked.is_redis:
         raise Skip("the broker is a Redis, which redis.broker looks at")
-    if project.broker.scheme == "memory":
+    if asked.scheme == "memory":
         raise Skip("memory:// lives inside one process: nobody else can be asked")
     told = ctx.control
     if not told.reached:
         yield fail(
             f"the project cannot use its broker: {told.problem or 'no answer'}",
-            hint=_remedy(project.broker, told.problem or ""),
-            subject=str(project.broker),
+            hint=_remedy(asked, told.problem or ""),
+            subject=str(asked),
         )
         return
-    yield from _judged(ctx, told)
+    yield from _judged(ctx, told, asked)
 
 
 def _unasked(given: Dsn) -> Finding:
@@ -63,7 +64,7 @@ def _remedy(broker: Dsn, problem: str) -> str:
     return f"see that {broker.address} listens; compare host, port and login in CELERY_BROKER_URL"
 
 
-def _judged(ctx: Context, told: Control) -> Iterator[Finding]:
+def _judged(ctx: Context, told: Control, asked: Dsn) -> Iterator[Finding]:
     names = expected(ctx.project)
     consumed = {queue for queues in told.workers.values() for queue in queues}
     consumed |= {name for name, counted in told.queues.items() if counted and counted.consumers}
@@ -79,7 +80,7 @@ def _judged(ctx: Context, told: Control) -> Iterator[Finding]:
     elif not consumed and not told.broadcasts and not told.queues:
         raise Skip("this transport cannot ask its workers: whether one is there cannot be told")
     elif not consumed:
-        yield fail("no worker answers through this broker", hint=start_command(ctx), subject=str(ctx.survey.broker))
+        yield fail("no worker answers through this broker", hint=start_command(ctx), subject=str(asked))
     for name in sorted(names - consumed) if consumed else ():
         counted = told.queues.get(name)
         waiting = f": {count(counted.messages, 'message')} waiting" if counted else ""

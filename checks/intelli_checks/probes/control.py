@@ -42,7 +42,8 @@ def gather(target: Target, project: Survey, timeout: float) -> Control:
     asked = Target(
         target.directory, target.places[:1], settings=target.settings, app=target.app, origins=target.origins
     )
-    ((place, answer),) = transcript.ask_all(asked, "control", timeout)
+    named = {"broker": target.broker.raw} if target.broker else {}
+    ((place, answer),) = transcript.ask_all(asked, "control", timeout, **named)
     facts, error = transcript.redact(answer.facts), next(iter(transcript.redact(answer.errors)), None)
     homes = {project.project, str(target.directory.resolve())}
     local = () if place.remote else tuple(one for one in processes.celery("worker") if one.directory in homes)

@@ -111,6 +111,13 @@ def test_an_interpreter_named_from_here_is_found_in_the_folder_of_the_project_to
     assert load({"python": "./py"}, {}, folder).places[0].argv == (str(folder / "py"),)
 
 
+def test_a_broker_that_only_a_project_can_ask_wants_one(tmp_path):
+    with pytest.raises(UsageError, match="amqp:// is asked by a project's own app") as caught:
+        load({"broker": "amqp://u:planted@h//"}, {}, tmp_path)
+    assert "planted" not in str(caught.value)
+    assert load({"broker": "redis://h/0"}, {}, tmp_path).places == ()
+
+
 def test_a_password_in_a_mistake_stays_untold(folder):
     with pytest.raises(UsageError) as caught:
         load({"broker": "not-a-url-with:pass-w0rd-inside@"}, {}, folder)

@@ -16,7 +16,8 @@ LIMIT = 50
 
 def reach(interview: Any) -> Iterator[tuple[str, Any]]:
     """Connect once, as a producer would."""
-    interview.connection = connection = interview.app.connection_for_write(connect_timeout=CONNECT)
+    url = interview.request.get("broker")  # another one than the project's, where somebody named it
+    interview.connection = connection = interview.app.connection_for_write(url, connect_timeout=CONNECT)
     interview.known["transport"] = str(connection.transport_cls)
     # Without this a refused connection is tried again a hundred times; some transports connect only when used.
     connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=CONNECT)
