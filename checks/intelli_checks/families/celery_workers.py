@@ -11,8 +11,10 @@ from intelli_checks.families.places import overriding
 from intelli_checks.families.wording import ago, count, listed, start_command
 from intelli_checks.model import Finding, Severity, Stage, Unavailable, fail, info, warn
 from intelli_checks.probes.absence import Elsewhere
+from intelli_checks.probes.clients import Client
 from intelli_checks.probes.denials import Denial
 from intelli_checks.probes.processes import Process
+from intelli_checks.probes.queues import declared
 from intelli_checks.probes.redis_facts import Refusal
 from intelli_checks.probes.survey import Survey
 from intelli_checks.registry import check
@@ -20,6 +22,8 @@ from intelli_checks.text import safe
 
 STARTING = 15.0
 """Seconds a worker is given to come up before its absence means something."""
+AT_ONCE = 5.0
+"""Seconds in which a worker that is up has asked for its first message."""
 RECENT = 60.0
 """Seconds since a refusal that may still be the reason."""
 IDLE_IN = frozenset({"", "do_epoll_wait", "ep_poll"})
@@ -31,7 +35,8 @@ def workers(ctx: Context) -> Iterator[Finding]:
     """A worker takes tasks from this broker.
 
     Cause: no worker was started, it died, it was stopped, or it looks at another database, key prefix or Redis than the
-    project does. Tasks are accepted without an error all the same and stay PENDING.
+    project does; or it reconnected after Redis restarted and its consumer did not come back, as old releases of Celery
+    do. Tasks are accepted without an error all the same and stay PENDING.
 
     Shows as: `celery inspect ping` says "No nodes replied", which it also says for a busy solo worker.
 
@@ -185,11 +190,48 @@ def _deaf(ctx: Context, local: Sequence[Process]) -> Iterator[Finding]:
             consuming=len(consuming),
         )
         return
+    if len(lost := _lost(ctx)) == len(consuming):
+        yield _consumer_lost(ctx, lost, [process.pid for process in local])
+        return
     yield warn(
         f"{count(len(consuming), 'worker')} holds its connection, listens to nobody and has taken nothing for "
         f"{min(client.idle for client in consuming)} s: shutting down, or full with remote control off",
         hint="look at the worker's log for 'Warm shutdown'; then: intelli-ops check celery.workers --wait 60",
         idle=min(client.idle for client in consuming),
+    )
+
+
+def _lost(ctx: Context) -> list[Client]:
+    """Connections over which a worker asked for messages when it came (back), and never again.
+
+    One that drains, or is full, was asking until a while ago.
+    """
+    if ctx.project is None or not ctx.project.conf.get("worker_enable_remote_control", True):
+        return []  # it answers nobody as it is
+    idle = (client for client in ctx.fleet.consuming if not client.blocked and client.age > STARTING)
+    return [client for client in idle if client.idle >= client.age - AT_ONCE]
+
+
+def _lost_beside_others(ctx: Context) -> Iterator[Finding]:
+    """Workers on this machine that came back without a consumer, while others answer and do their work."""
+    lost = {client.address.rpartition(":")[2]: client for client in _lost(ctx)} if ctx.fleet.unexplained else {}
+    answered = {node.pid for node in ctx.fleet.nodes}
+    for process in ctx.absence.local if lost else ():
+        ours = [lost[str(port)] for port in process.ports if str(port) in lost]
+        if ours and process.pid not in answered and not process.stopped:
+            yield _consumer_lost(ctx, ours, [process.pid])
+
+
+def _consumer_lost(ctx: Context, lost: Sequence[Client], pids: Sequence[int]) -> Finding:
+    who = f"worker process {listed(map(str, pids))}" if pids else count(len(lost), "worker")
+    depth = sum(queue.depth for name, queue in ctx.depths.waiting.items() if name in declared(ctx.project))
+    stop = f"kill {' '.join(map(str, pids))}   # -9 where it does not end; then: " if pids else "restart it: "
+    return fail(
+        f"{who} connected {ago(min(client.age for client in lost))} ago, has taken nothing since and answers nobody: "
+        f"its consumer did not come back with the connection; {count(depth, 'message')} waiting",
+        hint=f"{stop}{start_command(ctx)}   # old releases of celery and kombu do this when Redis restarts: upgrade",
+        subject=f"pid {pids[0]}" if pids else str(ctx.layout.dsn),
+        pids=list(pids),
     )
 
 
@@ -235,7 +277,7 @@ def silent(ctx: Context) -> Iterator[Finding]:
 
     Cause: its main process is stopped (SIGSTOP, a frozen container), it hangs in a read on a dead connection
     (half-open: no `socket_timeout`), or it is a solo worker in the middle of a task, which is healthy: solo answers
-    between tasks.
+    between tasks. Or it came back without its consumer after Redis restarted, and does not even listen.
 
     Shows as: fewer answers than listeners. The queue of a frozen worker grows, and the message it was about to read is
     in no Redis key any more.
@@ -244,6 +286,7 @@ def silent(ctx: Context) -> Iterator[Finding]:
     """
     if ctx.fleet.nodes:
         yield from silent_findings(ctx)
+        yield from _lost_beside_others(ctx)
 
 
 def silent_findings(ctx: Context) -> Iterator[Finding]:

@@ -85,6 +85,38 @@ def test_a_worker_that_may_not_read_the_answers_of_others_ends_at_once():
     assert found == ["ERROR: no worker listens on this broker"]
 
 
+@pytest.mark.parametrize(
+    ("idle", "conf", "said"),
+    [
+        (118, {}, "ERROR: 1 worker connected 2 min ago, has taken nothing since and answers nobody"),
+        (40, {}, "WARNING: 1 worker holds its connection"),  # it took messages until 40 s ago: it drains
+        (118, {"worker_enable_remote_control": False}, "WARNING: 1 worker holds its connection"),
+    ],
+)
+def test_a_worker_whose_consumer_did_not_come_back_is_told_from_one_that_drains(idle, conf, said):
+    client = Client("10.0.0.1:5", 0, "brpop", blocked=False, idle=idle, age=120)
+    fleet = WorkerFleet(0, clients=(client,), taken=NOW)
+    depths = QueueDepths({"ai": Queue("ai", {"ai": 3})}, taken=NOW)
+    survey = Survey("here", conf=conf, queues=(QueueDecl("ai"),))
+    ctx = context(fleet=fleet, depths=depths, survey=survey, absence=Absence(), keyspace=Keyspace())
+    (found,) = ask("celery.workers", ctx)
+    assert found.startswith(said)
+
+
+def test_one_of_two_workers_whose_consumer_did_not_come_back():
+    gone = Client("127.0.0.1:7001", 0, "brpop", blocked=False, idle=118, age=120)
+    here = Process(44, 1, "sleeping", 900.0, ports=(7000, 7001))
+    survey = Survey("here", queues=(QueueDecl("ai"),))
+
+    def said(*clients: Client) -> list[str]:
+        fleet = WorkerFleet(1, (node(),), clients=clients, taken=NOW)
+        return ask("celery.silent", context(fleet=fleet, survey=survey, absence=Absence(local=(here,))))
+
+    assert said(CONSUMER, gone)[0].startswith("ERROR: worker process 44 connected 2 min ago, has taken nothing since")
+    assert said(CONSUMER) == []
+    assert said(gone) == []  # the one that answers, full since it began
+
+
 def test_limits_nobody_enforces():
     threads = Node("t@h", pool="threads", registered={"shop.nap": {"time_limit": "60"}, "shop.noop": {}})
     assert ask("celery.limits", context(threads)) == [
