@@ -7,7 +7,7 @@ from typing import Any
 
 from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
-from intelli_checks.families.celery_tasks import of_another_app
+from intelli_checks.families.celery_tasks import of_another_app, ours
 from intelli_checks.families.declared import spelt
 from intelli_checks.families.wording import count, listed
 from intelli_checks.model import Finding, Skip, fail, info, warn
@@ -34,7 +34,7 @@ def results(ctx: Context) -> Iterator[Finding]:
         raise Skip("results are disabled")
     if ctx.project and any(of_another_app(node, ctx.project) for node in ctx.fleet.nodes):
         raise Skip("a worker runs another application", because="celery.tasks")
-    elsewhere = [node for node in ctx.fleet.nodes if ctx.project and _differs(node, ctx.project.results)]
+    elsewhere = [node for node in ours(ctx) if ctx.project and _differs(node, ctx.project.results)]
     for node in elsewhere:
         where = Dsn(str(node.conf["result_backend"]))
         yield fail(
@@ -45,8 +45,11 @@ def results(ctx: Context) -> Iterator[Finding]:
         )
     if elsewhere or ctx.result_store is None:
         return
+    neighbours = {node.name for node in ctx.fleet.nodes} - {node.name for node in ours(ctx)}
     for bird in ctx.canaries:
-        if bird.outcome == "executed" and not bird.result and not _ignored(ctx, bird.workers):
+        if neighbours.issuperset(bird.workers) and neighbours:
+            continue  # a neighbour's queue, a neighbour's result store
+        if bird.outcome == "executed" and bird.result is False and not _ignored(ctx, bird.workers):
             yield fail(
                 f"a task was executed and its result is not at {ctx.result_store.dsn}",
                 hint=f"compare the result_backend of {listed(bird.workers)} with the project's",

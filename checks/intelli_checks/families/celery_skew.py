@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from intelli_checks.context import Context
+from intelli_checks.families.celery_tasks import ours
 from intelli_checks.families.wording import listed, project_of
 from intelli_checks.model import Finding, fail, warn
 from intelli_checks.probes.nodes import Node
@@ -40,12 +41,13 @@ def versions(ctx: Context) -> Iterator[Finding]:
 
     Fix: one image or one lock file for web and workers; restart the workers after each deploy.
     """
-    told = {name: versions for name, versions in ctx.versions.items() if versions}
+    neighbours = {node.name for node in ctx.fleet.nodes} - {node.name for node in ours(ctx)}
+    told = {name: versions for name, versions in ctx.versions.items() if versions and name not in neighbours}
     first = next(iter(told), "")
-    ours = _ours(ctx.project) if ctx.project else dict(told.get(first, {}))
+    right = _ours(ctx.project) if ctx.project else dict(told.get(first, {}))
     whose = "the project has" if ctx.project else f"{safe(first)} has"
     for node, theirs_all in told.items():
-        pairs = [(name, _version(name, theirs_all), _version(name, ours)) for name in PACKAGES]
+        pairs = [(name, _version(name, theirs_all), _version(name, right)) for name in PACKAGES]
         differs = {PACKAGES[name]: (theirs, mine) for name, theirs, mine in pairs if theirs and mine and theirs != mine}
         if differs:
             yield warn(
@@ -80,7 +82,7 @@ def settings(ctx: Context) -> Iterator[Finding]:
     Fix: the same environment for both; restart the worker.
     """
     project = project_of(ctx)
-    for node in ctx.fleet.nodes:
+    for node in ours(ctx):
         yield from _refusing(ctx, node, project)
         for problem, hint in _odd_settings(node, project):
             yield warn(f"{safe(node.name)} {problem}", hint=hint, subject=safe(node.name))

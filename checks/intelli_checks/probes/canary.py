@@ -47,8 +47,8 @@ class Canary:
     """From sending to its result, or to giving up."""
     reason: str = ""
     """Why it was not sent."""
-    result: bool = False
-    """Whether its result was found where the project looks for results."""
+    result: bool | None = False
+    """Whether its result was found where the project looks for results; None where nobody could look there."""
     done_at: float | None = None
     """When the worker says it was done, in seconds since the epoch on the worker's clock."""
     sent_at: float = 0.0
@@ -221,7 +221,7 @@ class _Release:
                 continue
             flight.started = flight.started or time.monotonic()
             if self.results is None or time.monotonic() - flight.started > RESULT_DELAY:
-                self.land(flight, "executed")
+                self.land(flight, "executed", result=None if self.results is None else False)
 
     def _behind(self) -> frozenset[str]:
         """Ids in the reserve of workers that are full: with prefetch above 1 a busy one takes what it cannot start."""

@@ -44,9 +44,14 @@ def store(endpoint: Endpoint | None, project: Survey | None, fleet: WorkerFleet,
     """Where the project looks for results; without a project, where its workers say they write them."""
     if endpoint is None:
         told = None if project else _told(fleet, broker)
-        return ResultStore(told) if told and not _prefixed(fleet) else None
+        return ResultStore(told, tls=_trusting(told)) if told and not _prefixed(fleet) else None
     options = (project.conf.get("result_backend_transport_options") if project else None) or {}
     return ResultStore(endpoint.dsn, str(options.get("global_keyprefix") or ""), endpoint.tls, endpoint.via)
+
+
+def _trusting(dsn: Dsn) -> Mapping[str, str]:
+    """Which authority the project trusts is not told either; no password is sent that the broker was not sent."""
+    return {"ssl_cert_reqs": "none"} if dsn.tls else {}
 
 
 def _prefixed(fleet: WorkerFleet) -> bool:

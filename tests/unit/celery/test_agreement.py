@@ -12,10 +12,12 @@ from intelli_checks.dsn import Dsn
 from intelli_checks.model import Skip
 from intelli_checks.probes import versions as probe
 from intelli_checks.probes.beat import BeatFacts
+from intelli_checks.probes.canary import Canary
 from intelli_checks.probes.control import Control, Count
 from intelli_checks.probes.earlier import Roll, Seen
 from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.processes import Process
+from intelli_checks.probes.results import ResultStore
 from intelli_checks.probes.survey import QueueDecl, Survey, TaskDecl
 from intelli_checks.probes.versions import versions
 from intelli_checks.probes.workers import WorkerFleet
@@ -228,3 +230,30 @@ def test_a_broker_that_cannot_tell_is_not_passed():
     assert behind(Control(reached=True, broadcasts=True)) == ["ERROR: no worker answers through this broker"]
     (found,) = behind(Control(problem="ConnectionRefusedError: refused"))
     assert found == "ERROR: the project cannot use its broker: ConnectionRefusedError: refused"
+
+
+def test_a_neighbour_on_the_same_redis_runs_as_it_likes():
+    tasks, results = (TaskDecl("shop.nap", queue="ai"),), Dsn("redis://h/0")
+    survey = Survey("here", versions={"celery": "5.7.0"}, tasks=tasks, results=results)
+    conf = {"task_default_queue": "mail", "result_backend": "redis://h/3"}
+
+    def said(id_: str, task: str) -> list[str]:
+        other = node(queues=("mail",), registered={task: {}}, conf=conf)
+        store = ResultStore(Dsn("redis://h/0"))
+        bird = Canary("mail", "executed", workers=("w@h",))
+        facts = {"versions": {"w@h": {"celery": "5.3.6"}}, "canaries": (bird,), "result_store": store}
+        stale = {"newest_source": ("shop.py", NOW), "pools": {1: Process(1, 0, "sleeping", 60.0, started=NOW - 60)}}
+        return ask(id_, context(other, survey=survey, **facts, **stale))
+
+    for id_ in ("celery.versions", "celery.settings", "celery.results", "celery.stale"):
+        assert said(id_, "mail.send") == []
+        assert said(id_, "shop.nap") != []
+
+
+def test_a_result_store_nobody_could_read_proves_nothing():
+    def said(*, result: bool | None) -> list[str]:
+        bird = Canary("ai", "executed", workers=("w@h",), result=result)
+        return ask("celery.results", context(node(), canaries=(bird,), result_store=ResultStore(Dsn("redis://h/0"))))
+
+    assert said(result=None) == []
+    assert len(said(result=False)) == 1
