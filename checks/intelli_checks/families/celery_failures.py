@@ -139,7 +139,9 @@ def _unknown_names(ctx: Context, same: list[Failure]) -> tuple[str, str]:
     if ctx.project is None or known.intersection(names):
         return told, ""
     meant = close_to(names[0], known)
-    return told + meant, f"correct the name where it is sent, grep -rn {names[0]} . , or register the task under it"
+    module = names[0].rpartition(".")[0]
+    include = f'; if it is right, let workers import its module: include=["{safe(module)}"]' if module else ""
+    return told + meant, f"correct the name where it is sent, grep -rn {names[0]} .{include}"
 
 
 def _is(kind: Kind, failure: Failure) -> bool:

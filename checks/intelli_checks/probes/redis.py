@@ -76,6 +76,8 @@ class Endpoint:
     master: str | None = None
     """`master_name` of the transport options, for `sentinel://`."""
     sentinel_login: Mapping[str, Any] = field(default_factory=dict)
+    sentinels: str = ""
+    """How to ask the sentinel that named this server, where one did."""
 
     @property
     def subject(self) -> str:
@@ -174,7 +176,9 @@ def _place(endpoint: Endpoint, deadline: float) -> redis_replies.Place:
         local = endpoint.via is None and endpoint.dsn.host in redis_outage.LOOPBACK and not endpoint.dsn.unix_path
         return host.owner(endpoint.dsn.port) if local else None
 
-    return redis_replies.Place(endpoint.dsn, endpoint.setting, endpoint.subject, endpoint.in_container, look, owner)
+    return redis_replies.Place(
+        endpoint.dsn, endpoint.setting, endpoint.subject, endpoint.in_container, look, owner, endpoint.sentinels
+    )
 
 
 def _converse(connection: Connection, endpoint: Endpoint) -> RedisFacts:

@@ -50,7 +50,8 @@ def _connect(error: DialError, place: Place) -> Words:
     if dsn.unix_path:
         return "socket", f"the socket cannot be opened ({detail})", f"ls -l {dsn.unix_path}; {place.cli} ping"
     if "refused" in detail.lower():
-        return "refused", "refused: nothing listens there", _start(place)
+        named = ", and the sentinels still name it as the master" if place.sentinels else ""
+        return "refused", f"refused: nothing listens there{named}", _start(place)
     if "reset" in detail.lower():
         return _hangs_up(place, reset=True)
     if "timed out" in detail:
@@ -61,6 +62,8 @@ def _connect(error: DialError, place: Place) -> Words:
 
 def _start(place: Place) -> str:
     host, ping = place.dsn.host, f"{place.cli} ping"
+    if place.sentinels:
+        return f"{place.sentinels}   # enough of them, and no failover? SENTINEL FAILOVER; or start the server, then: {ping}"
     if host not in LOOPBACK:
         return f"start the server on {host}; then: {ping}"
     here = f"redis-server --port {place.dsn.port} --daemonize yes && {ping}"

@@ -29,6 +29,8 @@ class Place:
 
     owner: Callable[[], Owner | None] = lambda: None
     """What is known about the process that listens there, when it is on this machine."""
+    sentinels: str = ""
+    """How to ask the sentinel that named this server as the master."""
 
     @property
     def cli(self) -> str:

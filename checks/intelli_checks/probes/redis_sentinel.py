@@ -9,7 +9,7 @@ from intelli_checks.dsn import Dsn
 from intelli_checks.model import Unavailable
 from intelli_checks.probes import redis_replies
 from intelli_checks.probes.redis import Endpoint
-from intelli_checks.probes.redis_facts import text
+from intelli_checks.probes.redis_facts import redis_cli, text
 from intelli_checks.probes.resp import Connection, DialError, Reply, ReplyError
 from intelli_checks.text import safe
 
@@ -63,7 +63,11 @@ def _at(endpoint: Endpoint, member: Dsn, name: str, found: Reply) -> Endpoint:
     login = f"{quote(member.username or '', safe='')}:{quote(member.password, safe='')}@" if member.password else ""
     scheme = "rediss" if endpoint.tls else "redis"
     where = f"[{host}]" if ":" in host else host
-    return replace(endpoint, dsn=Dsn(f"{scheme}://{login}{where}:{port}/{endpoint.dsn.database}"))
+    return replace(
+        endpoint,
+        dsn=Dsn(f"{scheme}://{login}{where}:{port}/{endpoint.dsn.database}"),
+        sentinels=f"{redis_cli(_anonymous(member, endpoint))} SENTINEL CKQUORUM {safe(name)}",
+    )
 
 
 def _anonymous(member: Dsn, endpoint: Endpoint) -> Dsn:

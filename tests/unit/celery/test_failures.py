@@ -10,6 +10,7 @@ from tests.unit.celery.states import ask, context, node
 
 from intelli_checks.probes.results import Failure, ResultSample, _ended_badly, _message, _unknown, _word
 from intelli_checks.probes.survey import Survey, TaskDecl
+from intelli_checks.registry import registry
 
 MINUTE = 86400 - 60
 """What is left of a result's day a minute after the task ended."""
@@ -88,6 +89,14 @@ def test_a_name_nobody_knows_is_told_with_the_one_that_was_meant():
     survey = Survey("here", tasks=(TaskDecl("shop.tasks.nap", queue="ai"),))
     (found,) = ask("celery.failures", context(node(), survey=survey, result_sample=ResultSample(9, failures=(gone,))))
     assert "does not know the name: tasks.nap; did you mean 'shop.tasks.nap'?" in found
+
+
+def test_what_to_do_for_a_name_nobody_knows_names_its_module():
+    gone = replace(failed("NotRegistered"), task="shop.mail.send")
+    survey = Survey("here", tasks=(TaskDecl("shop.tasks.nap", queue="ai"),))
+    ctx = context(node(), survey=survey, result_sample=ResultSample(9, failures=(gone,)))
+    hints = [found.hint for found in registry["celery.failures"].run(ctx)]
+    assert 'include=["shop.mail"]' in str(hints[0])
 
 
 HEADS = [

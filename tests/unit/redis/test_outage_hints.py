@@ -30,3 +30,12 @@ def test_a_password_is_asked_for_and_never_shown():
     typed = hint("redis://app:planted-word@localhost:6399/0")
     assert "redis-cli -h localhost -p 6399 --user app --askpass ping" in typed
     assert "planted-word" not in typed
+
+
+def test_behind_sentinels_it_is_they_who_are_asked():
+    ask = "redis-cli -h s1 -p 26379 SENTINEL CKQUORUM shop"
+    place = Place(Dsn("redis://localhost:6399/0"), "CELERY_BROKER_URL", "broker", sentinels=ask)
+    told = explain(DialError("connect", "Connection refused"), place)
+    assert "the sentinels still name it as the master" in str(told)
+    assert told.hint.startswith(ask)
+    assert "redis-server --port" not in told.hint
