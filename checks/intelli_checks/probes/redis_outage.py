@@ -63,7 +63,7 @@ def _connect(error: DialError, place: Place) -> Words:
 def _start(place: Place) -> str:
     host, ping = place.dsn.host, f"{place.cli} ping"
     if place.sentinels:
-        return f"{place.sentinels}   # enough of them, and no failover? SENTINEL FAILOVER; or start the server, then: {ping}"
+        return f"{place.sentinels}   # no failover? SENTINEL FAILOVER; or start the server, then: {ping}"
     if host not in LOOPBACK:
         return f"start the server on {host}; then: {ping}"
     here = f"redis-server --port {place.dsn.port} --daemonize yes && {ping}"
