@@ -202,14 +202,28 @@ def _deaf(ctx: Context, local: Sequence[Process]) -> Iterator[Finding]:
 
 
 def _lost(ctx: Context) -> list[Client]:
-    """Connections over which a worker asked for messages when it came (back), and never again.
+    """Connections over which a worker asked for messages when it came back, and never again, while some wait.
 
-    One that drains, or is full, was asking until a while ago.
+    One that drains, or is full, was asking until a while ago; or it began with this connection.
     """
     if ctx.project is None or not ctx.project.conf.get("worker_enable_remote_control", True):
         return []  # it answers nobody as it is
     idle = (client for client in ctx.fleet.consuming if not client.blocked and client.age > STARTING)
-    return [client for client in idle if client.idle >= client.age - AT_ONCE]
+    once = [client for client in idle if client.idle >= client.age - AT_ONCE]
+    return [client for client in once if _reconnected(client, ctx)] if _work_waits(ctx) else []
+
+
+def _reconnected(client: Client, ctx: Context) -> bool:
+    """Whether this is not the connection its worker began with; elsewhere, whether Redis had just come up then."""
+    port = client.address.rpartition(":")[2]
+    here = next((process for process in ctx.absence.local if port in map(str, process.ports)), None)
+    if here:
+        return here.age > client.age + STARTING
+    return ctx.depths.uptime is not None and ctx.depths.uptime - client.age < RECENT
+
+
+def _work_waits(ctx: Context) -> int:
+    return sum(queue.depth for name, queue in ctx.depths.waiting.items() if name in declared(ctx.project))
 
 
 def _lost_beside_others(ctx: Context) -> Iterator[Finding]:
@@ -224,7 +238,7 @@ def _lost_beside_others(ctx: Context) -> Iterator[Finding]:
 
 def _consumer_lost(ctx: Context, lost: Sequence[Client], pids: Sequence[int]) -> Finding:
     who = f"worker process {listed(map(str, pids))}" if pids else count(len(lost), "worker")
-    depth = sum(queue.depth for name, queue in ctx.depths.waiting.items() if name in declared(ctx.project))
+    depth = _work_waits(ctx)
     stop = f"kill {' '.join(map(str, pids))}   # -9 where it does not end; then: " if pids else "restart it: "
     return fail(
         f"{who} connected {ago(min(client.age for client in lost))} ago, has taken nothing since and answers nobody: "

@@ -86,17 +86,18 @@ def test_a_worker_that_may_not_read_the_answers_of_others_ends_at_once():
 
 
 @pytest.mark.parametrize(
-    ("idle", "conf", "said"),
+    ("idle", "uptime", "conf", "said"),
     [
-        (118, {}, "ERROR: 1 worker connected 2 min ago, has taken nothing since and answers nobody"),
-        (40, {}, "WARNING: 1 worker holds its connection"),  # it took messages until 40 s ago: it drains
-        (118, {"worker_enable_remote_control": False}, "WARNING: 1 worker holds its connection"),
+        (118, 125, {}, "ERROR: 1 worker connected 2 min ago, has taken nothing since and answers nobody"),
+        (40, 125, {}, "WARNING: 1 worker holds its connection"),  # it took messages until 40 s ago: it drains
+        (118, 86400, {}, "WARNING: 1 worker holds its connection"),  # its first one: told to stop as soon as it came
+        (118, 125, {"worker_enable_remote_control": False}, "WARNING: 1 worker holds its connection"),
     ],
 )
-def test_a_worker_whose_consumer_did_not_come_back_is_told_from_one_that_drains(idle, conf, said):
+def test_a_worker_whose_consumer_did_not_come_back_is_told_from_one_that_drains(idle, uptime, conf, said):
     client = Client("10.0.0.1:5", 0, "brpop", blocked=False, idle=idle, age=120)
     fleet = WorkerFleet(0, clients=(client,), taken=NOW)
-    depths = QueueDepths({"ai": Queue("ai", {"ai": 3})}, taken=NOW)
+    depths = QueueDepths({"ai": Queue("ai", {"ai": 3})}, taken=NOW, uptime=uptime)
     survey = Survey("here", conf=conf, queues=(QueueDecl("ai"),))
     ctx = context(fleet=fleet, depths=depths, survey=survey, absence=Absence(), keyspace=Keyspace())
     (found,) = ask("celery.workers", ctx)
@@ -110,7 +111,8 @@ def test_one_of_two_workers_whose_consumer_did_not_come_back():
 
     def said(*clients: Client) -> list[str]:
         fleet = WorkerFleet(1, (node(),), clients=clients, taken=NOW)
-        return ask("celery.silent", context(fleet=fleet, survey=survey, absence=Absence(local=(here,))))
+        depths = QueueDepths({"ai": Queue("ai", {"ai": 3})}, taken=NOW)
+        return ask("celery.silent", context(fleet=fleet, survey=survey, depths=depths, absence=Absence(local=(here,))))
 
     assert said(CONSUMER, gone)[0].startswith("ERROR: worker process 44 connected 2 min ago, has taken nothing since")
     assert said(CONSUMER) == []
