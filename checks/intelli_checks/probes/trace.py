@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 CHUNK = 200
 """Messages read at a time."""
+KEPT = 4 * 1024 * 1024
+"""Bytes of them; of larger ones the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,8 @@ def _search(connection: Connection, key: str, id_: str, ends: float) -> tuple[in
     """How many messages stand before the one with this id, the next to be consumed being at the end of the list."""
     wanted, seen = id_.encode(), 0
     while time.monotonic() < ends:
-        chunk = connection.pipeline([("LRANGE", key, -seen - CHUNK, -seen - 1)])[0]
+        # The id is in what stays of a message that is cut: it comes after the body.
+        chunk = connection.pipeline([("LRANGE", key, -seen - CHUNK, -seen - 1)], keep=KEPT)[0]
         if not isinstance(chunk, list) or not chunk:
             return None, seen
         for raw in reversed(chunk):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from intelli_checks.dsn import Dsn
-from intelli_checks.probes import denials, messages, nodes, pidbox, queues, results, workers
+from intelli_checks.probes import denials, messages, nodes, pidbox, queues, results, trace, workers
 from intelli_checks.probes.clients import parse
 from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.processes import is_celery
@@ -88,6 +89,17 @@ def test_workers_are_not_asked_for_megabytes_of_arguments(count, size, asked, mo
     fleet = workers.gather(Redis(), Layout.of(BROKER), 1.0)
     assert ("reserved" in commands, "scheduled" in commands, fleet.untold) == (asked, asked, not asked)
     assert fleet.accounted is asked
+
+
+def test_a_task_is_found_in_a_message_too_large_to_keep():
+    class Redis:
+        """Keeps of a large reply what it was told to keep."""
+
+        def pipeline(self, _, keep=None):
+            large = b"x" * 100 + b'"id": "wanted"'
+            return [[large if keep is None else Cut.of(large[-20:], len(large)), b'"id": "next"']]
+
+    assert trace._search(Redis(), "ai", "wanted", math.inf) == (1, 1)
 
 
 def test_of_a_message_whose_headers_are_too_large_as_well_only_the_size_is_known():
