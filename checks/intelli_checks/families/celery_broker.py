@@ -27,9 +27,6 @@ def broker(ctx: Context) -> Iterator[Finding]:
     Fix: start what is missing; the finding says which.
     """
     ctx.require_broker()
-    if (given := ctx.target.broker) is not None and not given.is_redis:
-        yield _unasked(given)
-        return
     project = ctx.project
     asked = ctx.target.broker or (project.broker if project else None)
     if project is None or asked is None:
@@ -47,15 +44,6 @@ def broker(ctx: Context) -> Iterator[Finding]:
         )
         return
     yield from _judged(ctx, told, asked)
-
-
-def _unasked(given: Dsn) -> Finding:
-    """Nothing but Redis is spoken here, and the project's app would ask its own: a pass would be about nothing."""
-    return warn(
-        f"{given} was not asked: a broker other than Redis answers the project's own app only",
-        hint="leave --broker out and run it in the project's folder: its own broker is asked",
-        subject=str(given),
-    )
 
 
 def _remedy(broker: Dsn, problem: str) -> str:
