@@ -158,12 +158,17 @@ def asgi(survey: Survey) -> Iterator[Finding]:
         )
         return
     if not survey.django.get("ASGI_APPLICATION"):
+        if survey.websocket_routes and not _runserver_is_of_channels(survey):
+            yield info("ASGI_APPLICATION is not set: the ASGI server is told the application by hand")
+            return
         files = survey.django.get("asgi_files") or ["config/asgi.py"]
         module = str(files[0]).removesuffix(".py").replace("/", ".")
         yield fail("ASGI_APPLICATION is not set", hint=f'ASGI_APPLICATION = "{module}.application"')
         return
     protocols = survey.extra.get("asgi_protocols") or ()
-    if "websocket" not in protocols and not survey.websocket_routes:
+    if survey.extra.get("asgi_opaque") and not survey.websocket_routes:
+        yield info(f"{survey.django['ASGI_APPLICATION']} is code of its own: what it does with WebSockets is not told")
+    elif "websocket" not in protocols and not survey.websocket_routes:
         if not (consumers := usage(survey, "consumer")):
             yield info("no consumer of WebSockets in the code, and no route to one")
             return
@@ -172,6 +177,12 @@ def asgi(survey: Survey) -> Iterator[Finding]:
             f"{listed([str(one['name']) for one in consumers])}",
             hint='ProtocolTypeRouter({"http": ..., "websocket": URLRouter(...)})',
         )
+
+
+def _runserver_is_of_channels(survey: Survey) -> bool:
+    """Whether a `runserver` that asks for ASGI_APPLICATION is installed: daphne's, or that of Channels before 4."""
+    apps = [str(app) for app in survey.django.get("INSTALLED_APPS") or ()]
+    return any(app.startswith("daphne") for app in apps) or (_version(survey, "channels") or (4,)) < (4,)
 
 
 @check("channels.server", stage=Stage.STATIC, needs=["channels.asgi"])
@@ -217,13 +228,20 @@ def routes(survey: Survey) -> Iterator[Finding]:
 def handlers(survey: Survey) -> Iterator[Finding]:
     """Every event that is sent has a handler.
 
-    A group message of type "job.event" calls the consumer's method `job_event`; without it the consumer raises "No
-    handler for message type" and its socket closes with 1011, while the sender sees success.
+    A group message of type "job.event" calls the consumer's method `job_event`; without it, or without a type, the
+    consumer raises "No handler for message type" and its socket closes with 1011, while the sender sees success.
     Fix: the method, or the type's name.
     """
+    for use in usage(survey, "untyped"):
+        yield fail(
+            "an event is sent without a type: every consumer that gets it raises ValueError, and its socket closes",
+            hint=f'{{"type": "job.event", ...}} at {place_of(survey, use)}, for the consumer\'s method job_event',
+            subject=place_of(survey, use),
+        )
     known = {handler for route in survey.websocket_routes for handler in route.get("handlers") or ()}
     if not known:
         raise Skip("no consumer to compare with")
+    known |= set(survey.extra.get("listening") or ())
     for use in usage(survey, "event"):
         method = str(use["type"]).replace(".", "_")
         if method not in known:
@@ -242,7 +260,9 @@ def group_names(survey: Survey) -> Iterator[Finding]:
     A group is only a name: `group_send` to one that no consumer joins succeeds and reaches nobody. Compares the names
     in the code, where all of them can be told from it. Shows as: no events, no errors. Fix: one function that makes the
     name, for both sides. Example: consumers join f"job_{id}", a task sends to f"job-{id}".
+    Names have letters, digits, hyphens, underscores and periods alone; any other raises TypeError where it is used.
     """
+    yield from _illegal(survey)
     joins = usage(survey, "group_add")
     names = [str(join["group"]) for join in joins if join["group"]]
     names += [str(name) for route in survey.websocket_routes for name in route.get("groups") or ()]
@@ -258,6 +278,23 @@ def group_names(survey: Survey) -> Iterator[Finding]:
                 hint=f"write one name at {place_of(survey, use)} and in the consumer; * is what the program fills in",
                 subject=place_of(survey, use),
             )
+
+
+def _illegal(survey: Survey) -> Iterator[Finding]:
+    """What the layer refuses; that on publish/subscribe takes any name."""
+    if not any("pubsub" not in layer.backend for layer in survey.layers):
+        return
+    for use in (*usage(survey, "group_add"), *usage(survey, "group_send")):
+        if use["group"] and (wrong := _ILLEGAL.findall(use["group"])):
+            yield fail(
+                f"{use['group']} is no name of a group: {' '.join(map(repr, dict.fromkeys(wrong)))} raises TypeError",
+                hint=f"letters, digits, hyphens, underscores and periods alone, at {place_of(survey, use)}",
+                subject=place_of(survey, use),
+            )
+
+
+_ILLEGAL = re.compile(r"[^a-zA-Z0-9._*-]")
+"""Channels, BaseChannelLayer.group_name_regex; * is our own word for what the program fills in."""
 
 
 @lru_cache(1024)

@@ -88,6 +88,8 @@ def routed(django: dict[str, Any] | None = None, extra: dict[str, Any] | None = 
 
 
 IN_MEMORY = (LayerDecl("default", "channels.layers.InMemoryChannelLayer"),)
+PUBSUB = (LayerDecl("default", "channels_redis.pubsub.RedisPubSubChannelLayer", (Dsn("redis://redis:6379/1"),)),)
+BY_HAND = {"ASGI_APPLICATION": None, "INSTALLED_APPS": ["channels"]}
 OTHER_LAYER = {"path": "ws/", "consumer": "chat.Consumer", "uses_layer": True, "layer": "chat"}
 UNBOUND = "Unbound: no queue is bound to exchange 'media' with routing key 'media.pictures'"
 TOPIC = (QueueDecl("videos", exchange="media", exchange_type="topic", routing_key="media.video.#"),)
@@ -322,6 +324,30 @@ SPEAKS: list[tuple[Callable[..., Any], Survey, str, str]] = [
     (channels_settings.origin, routed(origin_checked=False), "WARNING", "nobody checks the Origin"),
     (channels_settings.user, routed(uses_user=True, authenticated=False, middleware=[]), "ERROR", 'scope["user"]'),
     (channels_use.alias, routed(uses_layer=True), "ERROR", "uses channel layer default"),
+    (channels_settings.asgi, routed({"ASGI_APPLICATION": None}), "ERROR", "ASGI_APPLICATION is not set"),
+    (channels_settings.asgi, routed(BY_HAND), "INFO", "told the application by hand"),
+    (
+        channels_settings.asgi,
+        project(
+            django={"ASGI_APPLICATION": "shop.asgi.app", "INSTALLED_APPS": ["channels"]},
+            extra={"asgi_opaque": True, **use("consumer", name="Orders")},
+        ),
+        "INFO",
+        "code of its own",
+    ),
+    (channels_settings.handlers, routed(extra=use("untyped")), "ERROR", "without a type"),
+    (channels_settings.group_names, core(extra=groups("job:*", sent="job:*")), "ERROR", "':' raises TypeError"),
+    (channels_use.awaited, routed(extra=use("unawaited", call="self.accept")), "ERROR", "never awaited"),
+    (channels_use.awaited, routed(extra=use("sync_in_loop", function="connect")), "ERROR", "RuntimeError"),
+    (channels_use.awaited, routed(extra=use("sync_method", name="connect", consumer="Jobs")), "ERROR", "no async def"),
+    (channels_use.awaited, routed(extra=use("async_method", name="connect", consumer="Jobs")), "ERROR", "never runs"),
+    (channels_use.awaited, routed(extra=use("blocks", call="time.sleep", function="f")), "WARNING", "every socket"),
+    (
+        channels_use.awaited,
+        routed(extra=use("query_in_loop", call="Job.objects.get", function="f")),
+        "WARNING",
+        "SynchronousOnly",
+    ),
     (channels_use.alias, core(websocket_routes=(OTHER_LAYER,)), "ERROR", "uses channel layer chat"),
     (routing.routes, project(tasks=task(queue=None, route_error=UNBOUND), queues=ELSEWHERE), "INFO", "unless another"),
     (routing.routes, project(tasks=task(queue=None, route_error=UNBOUND), queues=TOPIC), "ERROR", "kombu drops it"),
@@ -392,6 +418,9 @@ SILENT: list[tuple[Callable[..., Any], Survey]] = [
     (channels_settings.server, routed()),
     (channels_settings.routes, routed()),
     (channels_settings.handlers, routed(extra=use("event", type="job.event"))),
+    (channels_settings.handlers, routed(extra={"listening": ["thumbs_make"], **use("event", type="thumbs.make")})),
+    (channels_use.awaited, routed(extra=use("sync_method", name="room_of", consumer="Jobs"))),
+    (channels_settings.group_names, core(layers=PUBSUB, extra=groups("job:*", sent="job:*"))),
     (channels_settings.group_names, routed(extra=groups("job_*", "job-*"))),
     (channels_settings.group_names, routed(extra=groups("job_*", sent=None))),
     (channels_settings.group_names, routed(extra=groups("job_*", sent="board"), groups=["board"])),

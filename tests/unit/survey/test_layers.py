@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import pytest
+
+from intelli_checks.probes.inside import channels_side
+
 SECRET, OTHER = "hush-hush-hush", "c0ntents-of-an-object"
 OBJECTS = f"""
 from redis.backoff import NoBackoff
@@ -55,3 +61,15 @@ def test_no_password_of_a_host_is_printed(ask, project):
     assert SECRET not in told
     assert OTHER not in told
     assert "in-the-url" not in told
+
+
+@pytest.mark.parametrize("host", [[None], [(None, 6379)], [{"address": None}], [{"host": None}]])
+def test_a_host_from_a_variable_that_is_not_set_is_a_problem_of_the_layer(host):
+    settings = {"CHANNEL_LAYERS": {"default": {"BACKEND": "json.JSONDecoder", "CONFIG": {"hosts": host}}}}
+    (_, (layer,)), *_ = channels_side.layers(SimpleNamespace(settings=settings))
+    assert "is the variable set" in layer["hosts_error"]
+
+
+def test_layers_that_nobody_parsed_are_a_problem():
+    (_, (layer,)), *_ = channels_side.layers(SimpleNamespace(settings={"CHANNEL_LAYERS": "{}"}))
+    assert layer["hosts_error"] == "CHANNEL_LAYERS is str, not dict"

@@ -1,12 +1,9 @@
-"""Channel layers as declared, and every WebSocket route of the ASGI application with what stands in front of it."""
+"""Channel layers as declared."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
-import inspect
-import re
-import sys
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -14,12 +11,15 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from . import values
 
 Facts = Iterator[tuple[str, Any]]
-MAX_NESTING = 30
 
 
 def layers(interview: Any) -> Facts:
     settings = getattr(interview, "settings", None) or {}
     declared = settings.get("CHANNEL_LAYERS") or {}
+    if not isinstance(declared, dict):  # JSON from a variable that nobody parsed
+        wrong = f"CHANNEL_LAYERS is {type(declared).__name__}, not dict"
+        yield "layers", [{"alias": "default", "backend": "", "hosts": [], "config": {}, "hosts_error": wrong}]
+        return
     yield "layers", [_layer(alias, config) for alias, config in declared.items()]
 
 
@@ -30,6 +30,8 @@ def _layer(alias: str, config: dict[str, Any]) -> dict[str, Any]:
     keys = given.pop("symmetric_encryption_keys", None)
     told = {"alias": alias, "backend": backend, "import_error": _import_error(backend), "config": values.plain(given)}
     told["hosts"] = [_host(one) for one in _host_list(hosts)] if backend.startswith("channels_redis") else []
+    if any(_unset(one) for one in _host_list(hosts)):
+        told["hosts_error"] = "an entry of hosts is None: is the variable set that it is read from?"
     if isinstance(hosts, (str, bytes)):
         told["hosts_error"] = "a string where channels_redis wants a list of hosts"
     if keys:
@@ -50,6 +52,12 @@ def _host_list(hosts: Any) -> list[Any]:
     if not hosts:
         return ["redis://localhost:6379"]
     return [hosts] if isinstance(hosts, (str, bytes, dict)) else list(hosts)
+
+
+def _unset(entry: Any) -> bool:
+    if isinstance(entry, dict):
+        return any(name in entry and entry[name] is None for name in ("address", "host", "sentinels"))
+    return entry is None or (isinstance(entry, (tuple, list)) and entry[0] is None)
 
 
 def _host(entry: Any) -> dict[str, Any]:
@@ -101,107 +109,3 @@ def _completed(address: str, entry: dict[str, Any]) -> str:
             url = url._replace(path=f"/{entry['db']}")
     whole = urlunsplit(url)
     return whole if "://" in whole else whole.replace(":", "://", 1)  # urlunsplit drops an empty host
-
-
-# -- the ASGI application ---------------------------------------------------------------------------------------------
-
-
-def routes(interview: Any) -> Facts:
-    """Import what an ASGI server would serve and walk it down to its consumers."""
-    settings = getattr(interview, "settings", None) or {}
-    path = settings.get("ASGI_APPLICATION") or _guess(interview)
-    if not path:
-        return
-    module, _, name = str(path).replace(":", ".").rpartition(".")
-    application = getattr(importlib.import_module(module), name)
-    yield "asgi_application", path
-    yield "asgi_protocols", sorted(getattr(application, "application_mapping", {}) or {})
-    yield "websocket_routes", list(_walk(application, "", [], 0))
-
-
-def _guess(interview: Any) -> str | None:
-    """Channels is installed in the project but ASGI_APPLICATION is not set: the server was given a path by hand."""
-    apps = (interview.known.get("django") or {}).get("INSTALLED_APPS") or []
-    files = (interview.known.get("django") or {}).get("asgi_files") or []
-    if not files or not any(str(app).startswith(("channels", "daphne")) for app in apps):
-        return None
-    return str(files[0])[: -len(".py")].replace("/", ".") + ".application"
-
-
-def _walk(application: Any, prefix: str, stack: list[str], depth: int) -> Iterator[dict[str, Any]]:
-    if application is None or depth > MAX_NESTING:
-        return
-    mapping = getattr(application, "application_mapping", None)
-    if isinstance(mapping, dict):
-        yield from _walk(mapping.get("websocket"), prefix, stack, depth + 1)
-        return
-    inner_routes = getattr(application, "routes", None)
-    if isinstance(inner_routes, (list, tuple)):
-        for route in inner_routes:
-            yield from _walk(route.callback, prefix + str(route.pattern), stack, depth + 1)
-        return
-    if inspect.isclass(application) and hasattr(application, "as_asgi"):
-        yield {**_route(application, prefix, stack), "problem": "the consumer class itself: write .as_asgi()"}
-        return
-    consumer = getattr(application, "consumer_class", None)
-    if consumer is not None:
-        yield _route(consumer, prefix, stack)
-        return
-    inner = next((getattr(application, name) for name in _INNER if hasattr(application, name)), None)
-    if inner is not None:
-        yield from _walk(inner, prefix, [*stack, _middleware(application)], depth + 1)
-    elif prefix:
-        yield {"path": prefix, "consumer": values.dotted(application), "handlers": None, "middleware": stack}
-
-
-_INNER = ("inner", "application", "app")
-
-
-def _middleware(application: Any) -> str:
-    return type(application).__name__
-
-
-def _route(consumer: Any, path: str, stack: list[str]) -> dict[str, Any]:
-    source = _source(consumer)
-    methods = [name for name, _ in inspect.getmembers(consumer, callable) if not name.startswith("_")]
-    return {
-        "path": path,
-        "consumer": values.dotted(consumer),
-        # A group message of type "job.event" needs a method job_event.
-        "handlers": sorted(name for name in methods if name not in _ordinary(consumer)),
-        "middleware": stack,
-        "origin_checked": any("Origin" in name or "Host" in name for name in stack),
-        "authenticated": any("Auth" in name or "Token" in name or "JWT" in name for name in stack),
-        "uses_user": 'scope["user"]' in source or "scope['user']" in source,
-        "uses_layer": "self.channel_layer" in source,
-        "looks_up": bool(_LOOKS_UP.search(source)),
-        "groups": values.plain(getattr(consumer, "groups", None)),
-        "foreign": _foreign(consumer),
-        "layer": values.plain(getattr(consumer, "channel_layer_alias", None)),
-    }
-
-
-def _ordinary(consumer: Any) -> list[str]:
-    """Method names every consumer has from Channels itself."""
-    bases = [base for base in consumer.__mro__[1:] if base.__module__.startswith("channels.")]
-    return [name for base in bases for name in vars(base)]
-
-
-def _foreign(consumer: Any) -> bool:
-    """Whether some of it comes from an installed package, whose code is not read for groups and events."""
-    bases = [base for base in consumer.__mro__ if base.__module__.partition(".")[0] not in _FRAMEWORK]
-    files = [str(getattr(sys.modules.get(base.__module__), "__file__", "")) for base in bases]
-    return any("site-packages" in file or "dist-packages" in file for file in files)
-
-
-_FRAMEWORK = ("channels", "builtins", "asgiref")
-
-
-_LOOKS_UP = re.compile(r"\.a?get\(\s*\w+=|get_object_or_404\(")
-
-
-def _source(consumer: Any) -> str:
-    try:
-        return inspect.getsource(consumer)
-    except (OSError, TypeError):
-        return ""

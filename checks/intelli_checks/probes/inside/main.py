@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable
 
-from . import celery_side, channels_side, control_side, detect, django_side, layer_side, usage, values
+from . import applications, celery_side, channels_side, control_side, detect, django_side, layer_side, usage, values
 
 DISTRIBUTIONS = (
     "celery", "kombu", "billiard", "redis", "django", "channels", "channels-redis", "daphne", "uvicorn", "gunicorn",
@@ -85,7 +85,7 @@ def _survey(purpose: str) -> list[tuple[str, Any]]:
     """What is asked of a project that is set up: the web side, whose imports cost most, only where all is wanted."""
     workers = [("app", celery_side.load), ("celery", celery_side.declared), ("tasks", celery_side.tasks)]
     code = [("django", django_side.declared), ("usage", usage.scan)]
-    web = [("layers", channels_side.layers), ("asgi", channels_side.routes)]
+    web = [("layers", channels_side.layers), ("asgi", applications.routes)]
     return {"workers": workers, "celery": [*workers, *code]}.get(purpose, [*workers, *code, *web])
 
 

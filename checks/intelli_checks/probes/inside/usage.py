@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import detect, group_names
+from . import consumers, detect, group_names
 
 MENTIONS = (".delay(", "apply_async(", "chord(", "AsyncResult(", "group_send", "group_add", ".send(", "Consumer)")
 SECONDS = 0.5
@@ -49,7 +49,7 @@ def uses(text: str) -> list[Found]:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
         return []
-    return sorted(_Reader().read(tree), key=lambda use: use["line"])
+    return sorted([*_Reader().read(tree), *consumers.slips(tree)], key=lambda use: use["line"])
 
 
 class _Reader(ast.NodeVisitor):
@@ -61,10 +61,12 @@ class _Reader(ast.NodeVisitor):
         self.pending: set[str] = set()
         self.texts: group_names.Known = {}
         self.messages: dict[str, ast.Dict] = {}
+        self.layers: set[str] = set()
 
     def read(self, tree: ast.Module) -> list[Found]:
         self.texts = group_names.assigned(tree)
         self.messages = _messages(tree)
+        self.layers = consumers.layer_names(tree)
         self.visit(tree)
         return self.found
 
@@ -112,7 +114,7 @@ class _Reader(ast.NodeVisitor):
             self.add("chord", node)
         elif called in ("get", "join") and self._waits(node):
             self.add("get", node)
-        elif called in ("group_send", "send"):
+        elif called == "group_send" or (called == "send" and consumers.is_layer(_owner(node), self.layers)):
             self._event(called, node)
         if called in ("group_send", "group_add") and node.args:
             self.add(called, node, group=group_names.text(node.args[0], self.texts))
@@ -139,6 +141,8 @@ class _Reader(ast.NodeVisitor):
             kind = _dict_value(message, "type", self.texts)
             if kind and (called == "group_send" or "." in kind):
                 self.add("event", node, type=kind)
+            elif called == "group_send" and _lacks_type(argument):
+                self.add("untyped", node)
 
 
 def _is_atomic(node: ast.AST) -> bool:
@@ -151,6 +155,18 @@ def _called(node: ast.Call) -> str:
     if isinstance(node.func, ast.Call) and _called(node.func) == "async_to_sync" and node.func.args:
         return str(getattr(node.func.args[0], "attr", ""))
     return str(getattr(node.func, "attr", None) or getattr(node.func, "id", ""))
+
+
+def _owner(node: ast.Call) -> ast.AST:
+    """Whose method is called, through `async_to_sync(...)` too."""
+    method = node.func.args[0] if isinstance(node.func, ast.Call) and node.func.args else node.func
+    return method.value if isinstance(method, ast.Attribute) else method
+
+
+def _lacks_type(message: ast.AST) -> bool:
+    """A dictionary that is written out here, all of it, and has no type."""
+    keys = message.keys if isinstance(message, ast.Dict) else [None]
+    return not any(key is None or not isinstance(key, ast.Constant) or key.value == "type" for key in keys)
 
 
 def _number(node: ast.AST) -> float | None:

@@ -1,0 +1,205 @@
+"""Every WebSocket route of the ASGI application with what stands in front of it, and who else listens to the layer."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import sys
+import types
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from . import values
+
+Facts = Iterator[tuple[str, Any]]
+MAX_NESTING = 30
+
+
+def routes(interview: Any) -> Facts:
+    """Import what an ASGI server would serve and walk it down to its consumers."""
+    settings = getattr(interview, "settings", None) or {}
+    path = settings.get("ASGI_APPLICATION") or _guess(interview)
+    if not path:
+        return
+    module, _, name = str(path).replace(":", ".").rpartition(".")
+    application = getattr(importlib.import_module(module), name)
+    yield "asgi_application", path
+    protocols = _protocols(application)
+    yield "asgi_protocols", sorted(protocols)
+    yield "asgi_opaque", not protocols and _opaque(application)
+    yield "websocket_routes", list(_walk(application, "", [], 0))
+    others = [one for protocol, one in protocols.items() if protocol != "websocket"]
+    yield "listening", sorted({name for one in others for name in _listening(one, 0)})
+
+
+def _guess(interview: Any) -> str | None:
+    """Channels is installed in the project but ASGI_APPLICATION is not set: the server was given a path by hand."""
+    apps = (interview.known.get("django") or {}).get("INSTALLED_APPS") or []
+    files = (interview.known.get("django") or {}).get("asgi_files") or []
+    if not files or not any(str(app).startswith(("channels", "daphne")) for app in apps):
+        return None
+    return str(files[0])[: -len(".py")].replace("/", ".") + ".application"
+
+
+def _walk(application: Any, prefix: str, stack: list[str], depth: int) -> Iterator[dict[str, Any]]:
+    if application is None or depth > MAX_NESTING:
+        return
+    mapping = getattr(application, "application_mapping", None)
+    if isinstance(mapping, dict):
+        yield from _walk(mapping.get("websocket"), prefix, stack, depth + 1)
+        return
+    inner_routes = getattr(application, "routes", None)
+    if isinstance(inner_routes, (list, tuple)):
+        for path, behind in _branches(inner_routes):
+            yield from _walk(behind, prefix + path, stack, depth + 1)
+        return
+    if inspect.isclass(application) and hasattr(application, "as_asgi"):
+        yield {**_route(application, prefix, stack), "problem": "the consumer class itself: write .as_asgi()"}
+        return
+    consumer = getattr(application, "consumer_class", None)
+    if consumer is not None:
+        yield _route(consumer, prefix, stack)
+        return
+    inner = _inner(application)
+    if inner is not None:
+        yield from _walk(inner, prefix, [*stack, _middleware(application)], depth + 1)
+    elif prefix:
+        yield {"path": prefix, "consumer": values.dotted(application), "handlers": None, "middleware": stack}
+
+
+def _branches(inner_routes: Any) -> Iterator[tuple[str, Any]]:
+    """Path and application of each route: of URLRouter, or what another framework (Starlette) mounts."""
+    for route in inner_routes:
+        if hasattr(route, "callback"):
+            yield str(route.pattern), route.callback
+        elif _leads_on(getattr(route, "app", None)):
+            path = str(getattr(route, "path", "")).strip("/")
+            yield f"{path}/" if path else "", route.app
+
+
+_INNER = ("inner", "application", "app")
+
+
+def _inner(application: Any) -> Any:
+    """What a middleware passes on to: its attribute, or what its function holds; None when that cannot be told."""
+    for name in _INNER:
+        if hasattr(application, name):
+            return getattr(application, name)
+    return next((one for one in _held(application) if _leads_on(one)), None)
+
+
+def _held(application: Any) -> list[Any]:
+    if not isinstance(application, types.FunctionType):
+        return list(getattr(application, "__dict__", {}).values())
+    with suppress(Exception):  # a cell that is still empty
+        held = inspect.getclosurevars(application)
+        return [*held.nonlocals.values(), *held.globals.values()]
+    return []
+
+
+def _leads_on(one: Any) -> bool:
+    """Whether this is an application behind which consumers may stand."""
+    if not callable(one) or inspect.isclass(one) or isinstance(one, types.ModuleType):
+        return False
+    routed = isinstance(getattr(one, "routes", None), (list, tuple))
+    return routed or any(hasattr(one, name) for name in ("application_mapping", "consumer_class", *_INNER))
+
+
+def _protocols(application: Any) -> dict[str, Any]:
+    """What ProtocolTypeRouter tells apart, whatever is wrapped around it."""
+    for _ in range(MAX_NESTING):
+        mapping = getattr(application, "application_mapping", None)
+        if isinstance(mapping, dict) or application is None:
+            return mapping or {}
+        application = _inner(application)
+    return {}
+
+
+def _opaque(application: Any) -> bool:
+    """Whether the project's own code decides what becomes of a request; Django's handler takes HTTP alone."""
+    for _ in range(MAX_NESTING):
+        inner = _inner(application)
+        if inner is None:
+            return not type(application).__module__.startswith("django.")
+        application = inner
+    return True
+
+
+def _listening(application: Any, depth: int) -> Iterator[str]:
+    """Handlers of consumers that hold no WebSocket: workers of a named channel, server-sent events."""
+    if application is None or depth > MAX_NESTING:
+        return
+    mapping, inner_routes = getattr(application, "application_mapping", None), getattr(application, "routes", None)
+    if isinstance(mapping, dict):
+        behind = list(mapping.values())
+    elif isinstance(inner_routes, (list, tuple)):
+        behind = [one for _, one in _branches(inner_routes)]
+    elif hasattr(application, "consumer_class"):
+        yield from _handlers(application.consumer_class)
+        return
+    else:
+        behind = [_inner(application)]
+    for one in behind:
+        yield from _listening(one, depth + 1)
+
+
+def _middleware(application: Any) -> str:
+    """The class, or the function that made this one: `TokenAuth.<locals>.middleware`."""
+    if isinstance(application, types.FunctionType):
+        return application.__qualname__.partition(".")[0]
+    return type(application).__name__
+
+
+def _route(consumer: Any, path: str, stack: list[str]) -> dict[str, Any]:
+    source = _source(consumer)
+    return {
+        "path": path,
+        "consumer": values.dotted(consumer),
+        "handlers": _handlers(consumer),
+        "middleware": stack,
+        "origin_checked": any("Origin" in name or "Host" in name for name in stack),
+        "authenticated": any("Auth" in name or "Token" in name or "JWT" in name for name in stack),
+        "uses_user": 'scope["user"]' in source or "scope['user']" in source,
+        # Channels itself joins `groups`; code that asks first whether there is a layer needs none.
+        "uses_layer": bool(getattr(consumer, "groups", None))
+        or ("self.channel_layer." in source and not _ASKS_FIRST.search(source)),
+        "looks_up": bool(_LOOKS_UP.search(source)),
+        "groups": values.plain(getattr(consumer, "groups", None)),
+        "foreign": _foreign(consumer),
+        "layer": values.plain(getattr(consumer, "channel_layer_alias", None)),
+    }
+
+
+def _handlers(consumer: Any) -> list[str]:
+    """A group message of type "job.event" needs a method job_event."""
+    methods = [name for name, _ in inspect.getmembers(consumer, callable) if not name.startswith("_")]
+    return sorted(name for name in methods if name not in _ordinary(consumer))
+
+
+def _ordinary(consumer: Any) -> list[str]:
+    """Method names every consumer has from Channels itself."""
+    bases = [base for base in consumer.__mro__[1:] if base.__module__.startswith("channels.")]
+    return [name for base in bases for name in vars(base)]
+
+
+def _foreign(consumer: Any) -> bool:
+    """Whether some of it comes from an installed package, whose code is not read for groups and events."""
+    bases = [base for base in consumer.__mro__ if base.__module__.partition(".")[0] not in _FRAMEWORK]
+    files = [str(getattr(sys.modules.get(base.__module__), "__file__", "")) for base in bases]
+    return any("site-packages" in file or "dist-packages" in file for file in files)
+
+
+_FRAMEWORK = ("channels", "builtins", "asgiref")
+
+
+_ASKS_FIRST = re.compile(r"(\bif|\band|\bnot) self\.channel_layer\b(?!\.)")
+_LOOKS_UP = re.compile(r"\.a?get\(\s*\w+=|get_object_or_404\(")
+
+
+def _source(consumer: Any) -> str:
+    try:
+        return inspect.getsource(consumer)
+    except (OSError, TypeError):
+        return ""

@@ -1,0 +1,97 @@
+"""An ASGI application is followed to its consumers through whatever is wrapped around it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from intelli_checks.probes.inside import applications
+
+
+class Board:
+    __module__ = "shop.consumers"
+
+    def board_line(self, event): ...
+
+
+class Router:
+    """Of ProtocolTypeRouter and URLRouter, what is looked at."""
+
+    def __init__(self, **attributes: Any) -> None:
+        self.__dict__ |= attributes
+
+    def __call__(self) -> None: ...
+
+
+def consumer(kind: type = Board) -> Any:
+    async def app(scope, receive, send): ...
+
+    app.consumer_class = kind  # type: ignore[attr-defined] # as Channels does
+    return app
+
+
+def urls(path: str, callback: Any) -> Router:
+    return Router(routes=[SimpleNamespace(pattern=path, callback=callback)])
+
+
+def protocols(**more: Any) -> Router:
+    return Router(application_mapping={"websocket": urls("ws/board/", consumer()), **more})
+
+
+def tokens(inner: Any) -> Any:
+    async def middleware(scope, receive, send):
+        return await inner(scope, receive, send)
+
+    return middleware
+
+
+ROUTED = protocols()
+
+
+async def by_hand(scope, receive, send):
+    await ROUTED(scope, receive, send)
+
+
+async def opaque(scope, receive, send): ...
+
+
+@pytest.mark.parametrize(
+    ("application", "stack"),
+    [
+        (protocols(), []),
+        (tokens(protocols()), ["tokens"]),
+        (by_hand, ["by_hand"]),
+        (Router(routes=[SimpleNamespace(path="", app=protocols()), SimpleNamespace(path="/docs", app=opaque)]), []),
+        (Router(application_mapping={"websocket": tokens(urls("ws/board/", consumer()))}), ["tokens"]),
+    ],
+)
+def test_the_consumer_is_found(application, stack):
+    routes = list(applications._walk(application, "", [], 0))
+    assert [(one["path"], one["middleware"], one["handlers"]) for one in routes] == [
+        ("ws/board/", stack, ["board_line"])
+    ]
+
+
+def test_what_another_framework_mounts_has_its_path():
+    mounted = Router(routes=[SimpleNamespace(path="/live", app=protocols())])
+    assert [one["path"] for one in applications._walk(mounted, "", [], 0)] == ["live/ws/board/"]
+
+
+def test_consumers_that_hold_no_socket_listen_too():
+    class Thumbnails:
+        __module__ = "shop.consumers"
+
+        def thumbnails_make(self, event): ...
+
+    worker = Router(application_mapping={"thumbnails": consumer(Thumbnails)})
+    assert list(applications._listening(worker, 0)) == ["thumbnails_make"]
+    assert list(applications._listening(urls("events/", consumer(Thumbnails)), 0)) == ["thumbnails_make"]
+
+
+def test_code_of_the_project_s_own_is_opaque_and_django_s_handler_is_not():
+    handler = type("ASGIHandler", (), {"__module__": "django.core.handlers.asgi"})()
+    assert applications._opaque(opaque)
+    assert not applications._opaque(handler)
+    assert not applications._opaque(Router(application=handler))
