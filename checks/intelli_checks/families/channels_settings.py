@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from typing import Any
 
 from intelli_checks import Finding, Skip, Stage, check, fail, info, warn
 from intelli_checks.dsn import Dsn
@@ -47,6 +48,10 @@ def in_memory(survey: Survey) -> Iterator[Finding]:
     """
     for one in survey.layers:
         if not one.backend.endswith(IN_MEMORY) or for_tests(survey) or survey.eager:
+            continue
+        used = {str(route.get("layer") or "default") for route in survey.websocket_routes}
+        if used and one.alias not in used:  # beside a layer that joins processes, one that need not
+            yield info(f"layer {one.alias} is in memory, and no consumer uses it", subject=one.alias)
             continue
         message = f"layer {one.alias} is in memory: events sent by a worker never reach a socket"
         hint = '"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": ["redis://127.0.0.1:6379/1"]}'
@@ -317,12 +322,23 @@ def origin(survey: Survey) -> Iterator[Finding]:
     Browsers send cookies with WebSocket handshakes to any site, and no same-origin rule stops them: without an origin
     validator another site's page reads what the visitor may read. Fix: AllowedHostsOriginValidator around the routes.
     """
-    open_routes = [route["path"] for route in survey.websocket_routes if not route.get("origin_checked")]
+    unchecked = [route for route in survey.websocket_routes if not route.get("origin_checked")]
+    tokens = [route["path"] for route in unchecked if route.get("authenticated") and not takes_cookies(route)]
+    open_routes = [route["path"] for route in unchecked if route["path"] not in tokens]
+    if tokens:
+        yield info(f"nobody checks the Origin for {listed(tokens)}: no cookie lets anybody in there")
     if open_routes:
         yield warn(
             f"nobody checks the Origin of handshakes for {listed(open_routes)}",
             hint="AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(...))) in the ASGI application",
         )
+
+
+def takes_cookies(route: Mapping[str, Any]) -> bool:
+    """Whether what stands in front of the consumer reads a session."""
+    return any(
+        "Session" in name or "Cookie" in name or name == "AuthMiddleware" for name in route.get("middleware") or ()
+    )
 
 
 @check("channels.user", stage=Stage.STATIC, needs=["channels.asgi"])

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from intelli_checks import Finding, Skip, Stage, check, fail, info, warn
 from intelli_checks.context import Context
 from intelli_checks.families.declared import close_to, listed
-from intelli_checks.families.websocket_words import LOOK, closed, plain_http
+from intelli_checks.families.websocket_words import LOOK, between, closed, plain_http
 from intelli_checks.probes.websocket import MAX_FRAME, Attempt
 from intelli_checks.probes.websocket_route import find, regex
 from intelli_checks.probes.websocket_server import Handshakes, declared
@@ -57,6 +57,15 @@ def handshake(ctx: Context) -> Iterator[Finding]:
     own, subject = found.own, f"{found.route.name} from {found.own.origin}"
     if own.accepted:
         yield from _opened(found, subject)
+    elif found.direct and found.direct.accepted:
+        yield between(found, subject)
+    elif own.step in _UNANSWERED and found.route.pattern and own.seconds >= PATIENCE:
+        yield fail(
+            f"{_who(found)} neither accepted nor closed the handshake within {own.seconds:.0f} s",
+            hint=f"self.accept() or self.close() on every way through connect(), awaited where it is async; {LOOK}: "
+            "does it wait for a query, a lock, another server?",
+            subject=subject,
+        )
     elif own.status is None:
         yield fail(f"{_STEPS.get(own.step, own.step)}: {own.detail}", hint=_step_hint(own), subject=subject)
     elif own.status == 403:
@@ -71,7 +80,7 @@ def handshake(ctx: Context) -> Iterator[Finding]:
             f"refused with {own.status}: credentials are wanted (--web http://USER:PASSWORD@HOST, or [flow] headers)"
         )
     else:
-        message, hint = plain_http(own)
+        message, hint = plain_http(own, _application(ctx))
         yield fail(message, hint=hint, subject=subject, status=own.status, server=own.server)
     for route, attempt in found.others:
         yield from _other(replace(found, route=route, own=attempt))
@@ -95,6 +104,19 @@ _STEPS = {
     "refused": "nobody listens",
     "resolve": "no such host",
 }
+
+
+_UNANSWERED = frozenset({"silent", "closed", "protocol"})
+"""How a handshake ends that no consumer answered: by our own deadline, or Daphne's, which just closes."""
+PATIENCE = 3.0
+"""Seconds no web server needs to refuse."""
+
+
+def _application(ctx: Context) -> str:
+    """The ASGI application as a server's command line names it."""
+    survey = declared(ctx)
+    module, _, name = str(survey.extra.get("asgi_application") or "" if survey else "").rpartition(".")
+    return f"{module}:{name}" if module else "config.asgi:application"
 
 
 def _step_hint(own: Attempt) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from intelli_checks.model import Finding, fail
 from intelli_checks.probes.websocket import Attempt
+from intelli_checks.probes.websocket_server import Handshakes
 
 LOOK = "look into the web server's log"
 _CLOSE = {
@@ -39,23 +41,39 @@ def code(number: int | None) -> str:
     return f"{number} ({_CLOSE.get(number, private)})"
 
 
-def plain_http(attempt: Attempt) -> tuple[str, str]:
+def plain_http(attempt: Attempt, application: str) -> tuple[str, str]:
     """Why a handshake was answered as an ordinary request, and what to do; by what the server calls itself."""
+    serve = f"serve the ASGI application: daphne (or uvicorn) {application}; {_DEVELOPMENT}"
     name = attempt.server.lower()
     told = f"the handshake was answered {attempt.status} as an ordinary HTTP request"
     if any(word in name for word in _WSGI):
-        return f"{told}: {attempt.server} is a WSGI server, which has no WebSockets", _SERVE_ASGI
+        return f"{told}: {attempt.server} is a WSGI server, which has no WebSockets", serve
     if any(word in name for word in _PROXIES):
         return f"{told}: the proxy ({attempt.server}) drops the Upgrade header, or a WSGI server is behind it", _UPGRADE
     if "uvicorn" in name:
         return f"{told}: this uvicorn has no WebSocket library", _WITH_LIBRARY
     name = attempt.server or "no Server header"
-    return f"{told} ({name}): a WSGI server, a proxy that drops Upgrade, or another project's server", _SERVE_ASGI
+    return f"{told} ({name}): a WSGI server, a proxy that drops Upgrade, or another project's server", serve
 
 
-_SERVE_ASGI = (
-    "serve the ASGI application: daphne (or uvicorn) config.asgi:application; runserver wants daphne first in "
-    "INSTALLED_APPS; a proxy between must pass Upgrade and Connection on"
+def between(found: Handshakes, subject: str) -> Finding:
+    """The server opens the socket, and its address does not: what stands between is at fault."""
+    own, path = found.own, found.route.name
+    here = f"{path} opens at {found.direct.url.rpartition(path)[0]}" if found.direct else ""
+    answered = own.step or f"answers {own.status}"
+    if own.status and own.status >= 500:
+        why, hint = "the path arrives there changed, or at another server", _KEEP_PATH
+    elif own.status in {401, 403, 407}:
+        why, hint = "the proxy refuses it, or changes Origin or Host", "let the proxy pass Host, Origin and cookies on"
+    else:
+        why, hint = "the proxy drops the Upgrade header, or has another location for the path", _UPGRADE
+    return fail(f"{here}, and through the proxy it {answered}: {why}", hint=hint, subject=subject, status=own.status)
+
+
+_DEVELOPMENT = "runserver wants daphne first in INSTALLED_APPS; a proxy between must pass Upgrade and Connection on"
+_KEEP_PATH = (
+    "nginx: proxy_pass http://HOST:PORT; without a path or slash behind it, which would replace the location's prefix; "
+    "does the location lead to the ASGI server?"
 )
 _UPGRADE = (
     "nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; "

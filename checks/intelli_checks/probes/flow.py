@@ -237,9 +237,10 @@ class _Follower:
     def listen(self, id_: str) -> None:
         from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-        url = websocket_server.url(self.ctx.target, fill(self.plan.websocket, id=id_, tag=self.tag))
+        path = fill(self.plan.websocket, id=id_, tag=self.tag)
+        url = websocket_server.url(self.ctx.target, path)
         try:
-            origin = websocket_server.own_origin(self.ctx.target, websocket_server.allowed_hosts(self.ctx))
+            origin = websocket_server.origin_for(self.ctx, path)
             with websocket.connect(url, origin, self.left, self.headers) as socket:
                 self.seen.subscribed = self.now
                 self.receive(socket)

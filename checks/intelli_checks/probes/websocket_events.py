@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from intelli_checks.model import Skip, Unavailable
 from intelli_checks.probes import channels_state, transcript, websocket, websocket_server
 from intelli_checks.probes.redis import Endpoint
+from intelli_checks.probes.survey import LayerDecl
 from intelli_checks.text import safe
 
 if TYPE_CHECKING:
@@ -100,10 +101,11 @@ def gather(ctx: Context, timeout: float) -> Emission:
     """Open a socket, see what it joins, send one message; raises Skip where there is no layer on Redis or no socket."""
     deadline = time.monotonic() + timeout
     survey = websocket_server.declared(ctx)
-    shaken, endpoint = ctx.handshakes, ctx.channels_endpoints[0]
-    if survey is None or not survey.layers or not shaken.own.accepted:
+    shaken = ctx.handshakes
+    layer = layer_of(shaken.route.layer, survey.layers) if survey else None
+    if layer is None or not shaken.own.accepted:
         raise Skip("only with a project that tells its layer, and a socket that opens")
-    layer = survey.layers[0]
+    endpoint = next((one for one in ctx.channels_endpoints if one.dsn in layer.hosts), ctx.channels_endpoints[0])
     if "pubsub" in layer.backend.lower():
         raise Skip("the publish/subscribe layer keeps no groups in Redis to look at")
     numbers = channels_state.databases(endpoint, 1.0)
@@ -124,6 +126,11 @@ def gather(ctx: Context, timeout: float) -> Emission:
         if emission.home and not ctx.target.layer:
             emission = _sending(ctx, emission, watched, endpoint, deadline)
         return replace(emission, close_code=watched.close_code)
+
+
+def layer_of(alias: str, layers: tuple[LayerDecl, ...]) -> LayerDecl | None:
+    """The layer the consumer uses; where that is not known, the first one."""
+    return next((one for one in layers if one.alias == alias), layers[0] if layers else None)
 
 
 def _members(endpoint: Endpoint, numbers: tuple[int, ...]) -> set[Joined]:

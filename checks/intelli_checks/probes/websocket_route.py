@@ -39,6 +39,10 @@ class Route:
     """Identifiers in the path are ours: nothing may exist under them."""
     looks_up: bool = False
     """Its consumer asks for one row and raises where there is none."""
+    layer: str = "default"
+    """Alias of the channel layer its consumer uses."""
+    origins: tuple[str, ...] = ()
+    """What its origin validator lets in; empty when there is none, or it is not known."""
 
     @property
     def name(self) -> str:
@@ -125,4 +129,6 @@ def _route(path: str, route: Mapping[str, Any], *, made_up: bool) -> Route:
         route.get("authenticated"),
         made_up,
         bool(route.get("looks_up")),
+        str(route.get("layer") or "default"),
+        tuple(route.get("origins") or ()),
     )

@@ -60,6 +60,8 @@ class Handshakes:
     """Names of the headers sent along."""
     others: tuple[tuple[Route, Attempt], ...] = ()
     """Further routes, tried with the own origin where nobody named a path."""
+    direct: Attempt | None = None
+    """The same handshake past the proxy, at a server that runs in the project's folder, where the address failed."""
 
 
 def base(target: Target) -> str:
@@ -153,7 +155,7 @@ def shake(ctx: Context, timeout: float) -> Handshakes:
     if not routes:
         raise Skip("say which WebSocket path to try: --websocket /ws/...")
     allowed, credentials = allowed_hosts(ctx), headers(target)
-    origin = own_origin(target, allowed)
+    origin = own_origin(target, routes[0].origins or allowed)
     asked = [(routes[0], websocket.FOREIGN), (routes[0], None), *((route, origin) for route in routes[:MAX_ROUTES])]
 
     def one(route: Route, origin: str | None, number: int) -> None:
@@ -169,7 +171,24 @@ def shake(ctx: Context, timeout: float) -> Handshakes:
         thread.join()
     foreign, absent, own, *more = (found[number] for number in range(len(asked)))
     others = tuple(zip(routes[1:MAX_ROUTES], more, strict=True))
-    return Handshakes(routes[0], own, foreign, absent, allowed, bool(target.origin), tuple(credentials), others)
+    direct = None if own.accepted else _past_the_proxy(target, routes[0], origin, timeout / 2, credentials)
+    return Handshakes(routes[0], own, foreign, absent, allowed, bool(target.origin), tuple(credentials), others, direct)
+
+
+def _past_the_proxy(
+    target: Target, route: Route, origin: str, timeout: float, credentials: Mapping[str, str]
+) -> Attempt | None:
+    """The handshake at the project's own server on this machine; None without one, or when that was asked already."""
+    running = web_process.address(target)
+    if running is None or _same(running, base(target)):
+        return None
+    return websocket.attempt(running.replace("http", "ws", 1) + route.path, origin, timeout, headers=credentials)
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether both addresses are one port of this machine."""
+    hosts = {urlsplit(address).hostname or "" for address in (one, other)}
+    return urlsplit(one).port == urlsplit(other).port and (hosts <= redis_outage.LOOPBACK or len(hosts) == 1)
 
 
 def allowed_hosts(ctx: Context) -> tuple[str, ...]:
@@ -178,14 +197,22 @@ def allowed_hosts(ctx: Context) -> tuple[str, ...]:
     return tuple(str(host) for host in survey.django.get("ALLOWED_HOSTS") or ()) if survey else ()
 
 
+def origin_for(ctx: Context, path: str) -> str:
+    """What a browser on the system's own pages sends along to open `path`."""
+    survey = declared(ctx)
+    (route,) = choose(path, survey.websocket_routes if survey else ())
+    return own_origin(ctx.target, route.origins or allowed_hosts(ctx))
+
+
 def own_origin(target: Target, allowed: tuple[str, ...]) -> str:
-    """What a browser on the system's own pages sends: as configured, else by the address, else an allowed host's."""
+    """What a browser on the system's own pages sends: as configured, else by the address, else an allowed one."""
     if target.origin:
         return target.origin
     parts = urlsplit(base(target))
     if not allowed or any(_matches(parts.hostname or "", pattern) for pattern in allowed):
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-    return f"https://{allowed[0].lstrip('.')}"
+    named = next((one for one in allowed if "://" in one and "*" not in one), None)  # of OriginValidator
+    return (named or f"https://{allowed[0].lstrip('.')}").replace("://.", "://")
 
 
 def _matches(host: str, pattern: str) -> bool:

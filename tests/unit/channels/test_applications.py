@@ -79,6 +79,12 @@ def test_what_another_framework_mounts_has_its_path():
     assert [one["path"] for one in applications._walk(mounted, "", [], 0)] == ["live/ws/board/"]
 
 
+def test_the_origins_a_validator_lets_in_are_told():
+    validated = Router(application=urls("ws/board/", consumer()), allowed_origins=["https://shop.example"])
+    (route,) = applications._walk(Router(application_mapping={"websocket": validated}), "", [], 0)
+    assert route["origins"] == ["https://shop.example"]
+
+
 def test_consumers_that_hold_no_socket_listen_too():
     class Thumbnails:
         __module__ = "shop.consumers"

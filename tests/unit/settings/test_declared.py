@@ -88,6 +88,8 @@ def routed(django: dict[str, Any] | None = None, extra: dict[str, Any] | None = 
 
 
 IN_MEMORY = (LayerDecl("default", "channels.layers.InMemoryChannelLayer"),)
+LOCAL = (LayerDecl("local", "channels.layers.InMemoryChannelLayer"),)
+CHAT = {"path": "ws/chat/", "consumer": "chat.Consumer", "layer": None}
 PUBSUB = (LayerDecl("default", "channels_redis.pubsub.RedisPubSubChannelLayer", (Dsn("redis://redis:6379/1"),)),)
 BY_HAND = {"ASGI_APPLICATION": None, "INSTALLED_APPS": ["channels"]}
 OTHER_LAYER = {"path": "ws/", "consumer": "chat.Consumer", "uses_layer": True, "layer": "chat"}
@@ -322,6 +324,9 @@ SPEAKS: list[tuple[Callable[..., Any], Survey, str, str]] = [
         "puts",
     ),
     (channels_settings.origin, routed(origin_checked=False), "WARNING", "nobody checks the Origin"),
+    (channels_settings.origin, routed(origin_checked=False, middleware=["TokenAuth"]), "INFO", "no cookie"),
+    (channels_settings.in_memory, project(layers=LOCAL, websocket_routes=(CHAT,)), "INFO", "no consumer uses it"),
+    (channels_settings.in_memory, project(layers=IN_MEMORY, websocket_routes=(CHAT,)), "ERROR", "never reach a socket"),
     (channels_settings.user, routed(uses_user=True, authenticated=False, middleware=[]), "ERROR", 'scope["user"]'),
     (channels_use.alias, routed(uses_layer=True), "ERROR", "uses channel layer default"),
     (channels_settings.asgi, routed({"ASGI_APPLICATION": None}), "ERROR", "ASGI_APPLICATION is not set"),

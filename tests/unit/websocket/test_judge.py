@@ -9,7 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from intelli_checks.probes import websocket_server
+from intelli_checks.probes.survey import LayerDecl
 from intelli_checks.probes.websocket import Attempt
+from intelli_checks.probes.websocket_events import layer_of
 from intelli_checks.probes.websocket_route import Route
 from intelli_checks.probes.websocket_server import Handshakes
 from intelli_checks.registry import registry
@@ -23,10 +25,11 @@ OPEN, REFUSED = Attempt("ws://h/ws/1/", "http://h", 101, pong_ms=1.0), Attempt("
 RAISED, DIED = replace(OPEN, status=500), replace(OPEN, close_code=1011, lived=0.3)
 
 
-def said(route: Route, own: Attempt, *others: tuple[Route, Attempt]) -> str:
+def said(route: Route, own: Attempt, *others: tuple[Route, Attempt], direct: Attempt | None = None) -> str:
     from intelli_checks.families.websocket import handshake
 
-    ctx = SimpleNamespace(handshakes=Handshakes(route, own, REFUSED, REFUSED, others=others))
+    shaken = Handshakes(route, own, REFUSED, REFUSED, others=others, direct=direct)
+    ctx = SimpleNamespace(handshakes=shaken, target=Target(Path()))
     return "; ".join(f"{found.severity.name} {found.message}" for found in handshake(ctx))
 
 
@@ -42,6 +45,55 @@ def test_of_further_routes_only_what_breaks_is_told():
     assert said(BOARD, OPEN, (ROUTE, replace(OPEN, status=403))) == "INFO open after 0 ms"
     assert "ERROR 500: orders.consumers.Board" in said(ROUTE, OPEN, (BOARD, RAISED))
     assert "ERROR accepted, and closed again" in said(ROUTE, OPEN, (BOARD, DIED))
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(500, "the path arrives there changed"), (404, "drops the Upgrade header"), (403, "the proxy refuses it")],
+)
+def test_a_proxy_is_blamed_where_the_server_behind_it_opens_the_socket(status, words):
+    told = said(BOARD, replace(OPEN, status=status), direct=replace(OPEN, url="ws://h:8000/ws/board/"))
+    assert told.startswith(f"ERROR /ws/board/ opens at ws://h:8000, and through the proxy it answers {status}")
+    assert words in told
+    assert words not in said(BOARD, replace(OPEN, status=500), direct=RAISED)
+
+
+@pytest.mark.parametrize("step", ["silent", "protocol", "closed"])
+def test_a_consumer_that_never_answers_the_handshake_is_named(step):
+    waited = Attempt("ws://h/ws/board/", "http://h", step=step, seconds=5.0)
+    assert "orders.consumers.Board neither accepted nor closed the handshake within 5 s" in said(BOARD, waited)
+    assert "neither" not in said(BOARD, replace(waited, seconds=0.1))
+    assert "neither" not in said(Route("/ws/"), waited)
+
+
+def test_of_several_layers_the_consumer_s_own_is_looked_at():
+    chat, default = LayerDecl("chat", "core"), LayerDecl("default", "core")
+    assert layer_of("default", (chat, default)) is default
+    assert layer_of("gone", (chat, default)) is chat
+    assert layer_of("default", ()) is None
+
+
+@pytest.mark.parametrize(
+    ("allowed", "origin"),
+    [
+        ((), "http://127.0.0.1:8000"),
+        (("127.0.0.1",), "http://127.0.0.1:8000"),
+        (("*",), "http://127.0.0.1:8000"),
+        ((".shop.example",), "https://shop.example"),
+        (("https://app.shop.example",), "https://app.shop.example"),
+        (("http://.shop.example:3000",), "http://shop.example:3000"),
+    ],
+)
+def test_the_origin_sent_is_one_that_pages_of_the_system_have(allowed, origin):
+    assert websocket_server.own_origin(Target(Path(), web="http://127.0.0.1:8000"), allowed) == origin
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [("http://localhost:8000", True), ("http://127.0.0.1:8001", False), ("http://shop.example:8000", False)],
+)
+def test_one_port_of_this_machine_is_asked_once(other, same):
+    assert websocket_server._same("http://127.0.0.1:8000", other) is same
 
 
 @pytest.mark.parametrize(

@@ -43,28 +43,33 @@ def _guess(interview: Any) -> str | None:
     return str(files[0])[: -len(".py")].replace("/", ".") + ".application"
 
 
-def _walk(application: Any, prefix: str, stack: list[str], depth: int) -> Iterator[dict[str, Any]]:
+def _walk(
+    application: Any, prefix: str, stack: list[str], depth: int, origins: tuple[str, ...] = ()
+) -> Iterator[dict[str, Any]]:
     if application is None or depth > MAX_NESTING:
         return
     mapping = getattr(application, "application_mapping", None)
     if isinstance(mapping, dict):
-        yield from _walk(mapping.get("websocket"), prefix, stack, depth + 1)
+        yield from _walk(mapping.get("websocket"), prefix, stack, depth + 1, origins)
         return
     inner_routes = getattr(application, "routes", None)
     if isinstance(inner_routes, (list, tuple)):
         for path, behind in _branches(inner_routes):
-            yield from _walk(behind, prefix + path, stack, depth + 1)
+            yield from _walk(behind, prefix + path, stack, depth + 1, origins)
         return
     if inspect.isclass(application) and hasattr(application, "as_asgi"):
         yield {**_route(application, prefix, stack), "problem": "the consumer class itself: write .as_asgi()"}
         return
     consumer = getattr(application, "consumer_class", None)
     if consumer is not None:
-        yield _route(consumer, prefix, stack)
+        yield {**_route(consumer, prefix, stack), "origins": list(origins)}
         return
     inner = _inner(application)
     if inner is not None:
-        yield from _walk(inner, prefix, [*stack, _middleware(application)], depth + 1)
+        allowed = getattr(application, "allowed_origins", None)  # of OriginValidator
+        if isinstance(allowed, (list, tuple)):
+            origins = tuple(str(one) for one in allowed)
+        yield from _walk(inner, prefix, [*stack, _middleware(application)], depth + 1, origins)
     elif prefix:
         yield {"path": prefix, "consumer": values.dotted(application), "handlers": None, "middleware": stack}
 
