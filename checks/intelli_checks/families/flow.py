@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from intelli_checks import Finding, Skip, Stage, check, fail, info
 from intelli_checks.context import Context
@@ -86,16 +87,46 @@ def first_broken(plan: Plan, run: Run) -> Broken | None:
 def _accepted(plan: Plan, run: Run) -> Broken | None:
     asked = f"{plan.method} {plan.path} answered {run.status}"
     if run.status not in plan.accepted:
-        wants = "credentials: [flow] headers" if run.status in {401, 403} else f"{LOOK}; compare [flow] with the API"
-        return Broken("request", f"{asked}: {run.answer}", wants)
+        said = f" and leads to {run.location}" if run.location else f": {run.answer}"
+        return Broken("request", f"{asked}{said}", _wanted(plan, run))
     if not run.id:
         return Broken("request", f"{asked} without {plan.id!r}: {run.answer}", "correct [flow] id")
+    return None
+
+
+_CREDENTIALS = 'credentials: [flow] headers = { Authorization = "Token ${TOKEN}" }, which reads the variable TOKEN'
+
+
+def _wanted(plan: Plan, run: Run) -> str:
+    """What the request lacks, by how it was refused."""
+    leads = urlsplit(run.location)
+    if leads.path == f"{plan.path}/":
+        return f'[flow] path = "{plan.path}/"'
+    if leads.scheme == "https" and leads.path == plan.path:
+        return f"--web https://{leads.netloc}, or have it say what the proxy says: [flow] headers, X-Forwarded-Proto"
+    if "csrf" in run.answer.lower():
+        return f"a session's cookies call for a CSRF token; rather {_CREDENTIALS}"
+    refused = run.status in {401, 403} or run.location
+    return _CREDENTIALS if refused else f"{LOOK}; compare [flow] with the API"
+
+
+def _untold(plan: Plan, run: Run) -> Broken | None:
+    """The job's page answers, and not with its state."""
+    asked = f"{plan.method} {plan.path} was accepted, and {plan.status_path} answers {run.unseen}"
+    if run.unseen == 200:
+        return Broken("row", f"{asked} without {plan.status!r}: {run.instead}", "correct [flow] status")
+    if run.unseen in {301, 302, 303, 307, 308, 401, 403}:
+        return Broken("row", f"{asked}: {run.instead}", f"{_CREDENTIALS}; is [flow] status_path right?")
+    if (run.unseen or 0) >= 500:
+        return Broken("row", f"{asked}: {run.instead}", LOOK)
     return None
 
 
 def _visible(plan: Plan, run: Run) -> Broken | None:
     if run.visible is not None:
         return None
+    if broken := _untold(plan, run):
+        return broken
     return Broken(
         "row",
         f"the request was accepted after {run.accepted:.2f} s, and the job never appeared ({plan.status_path} answered "
@@ -143,11 +174,15 @@ def _ended(plan: Plan, run: Run) -> Broken | None:
         return None
     running = listed(run.broker.running) if run.broker else ""
     where = f"; runs: {running}" if running else "; no worker runs it any more"
+    waits = "a task without time limits waits for something: soft_time_limit; intelli-ops check celery.stuck"
     return Broken(
         "task",
         f"the job was taken and is still {run.state} after {run.seconds:.0f} s{where}",
-        "a task without time limits waits for something: soft_time_limit; intelli-ops check celery.stuck",
+        waits if running else f'is that its end? [flow] succeeded = [..., "{run.state}"], or failed; else {waits}',
     )
+
+
+_SHARED = "worker and web server must share MEDIA_ROOT (one volume, one path); intelli-ops check celery.places"
 
 
 def _readable(plan: Plan, run: Run) -> Broken | None:
@@ -160,7 +195,7 @@ def _readable(plan: Plan, run: Run) -> Broken | None:
             return Broken(
                 "artifact",
                 f"the worker says {run.state}, and {one.url} answers {one.status or 'nothing'} with {one.size} bytes",
-                "worker and web server must share MEDIA_ROOT (one volume, one path); intelli-ops check celery.places",
+                _CREDENTIALS if one.status in {401, 403} else _SHARED,
             )
     return None
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from intelli_checks.model import Skip, Unavailable
 from intelli_checks.probes import flow_plan, http, websocket, websocket_server
@@ -24,6 +25,8 @@ VISIBLE, GRACE = 2.0, 2.0
 """Seconds a row may take to be seen, and an event to follow the state it reports."""
 POLL = 0.04
 MAX_ARTIFACTS = 3
+_LOGIN = re.compile(r"log-?in|sign-?in|\bauth\b|\bsso\b", re.IGNORECASE)
+REDIRECTS, MAX_REDIRECTS = frozenset({301, 302, 303, 307, 308}), 3
 AFTERWARDS = 5.0
 """Seconds kept for looking at the broker and cleaning up."""
 
@@ -59,9 +62,13 @@ class Run:
     """HTTP status of the answer to the request."""
     accepted: float | None = None
     answer: str = ""
+    location: str = ""
+    """Where the answer to the request leads."""
     visible: float | None = None
     unseen: int | None = None
     """HTTP status with which the job was not there."""
+    instead: str = ""
+    """What was told then in place of its state."""
     subscribed: float | None = None
     refusal: str = ""
     """Why the WebSocket was not opened."""
@@ -160,15 +167,23 @@ class _Follower:
         return max(0.2, self.deadline - time.monotonic())
 
     def ask(self, method: str, path: str, **options: Any) -> http.Answer:
-        return http.call(method, urljoin(f"{self.base}/", path), self.left, headers=self.headers, **options)
+        """One request below the address of the web server, which may itself have a path."""
+        return self.call(method, flow_plan.below(self.base, path), **options)
+
+    def call(self, method: str, url: str, **options: Any) -> http.Answer:
+        """What lets us in here is nobody else's business: another host may be a store with links of its own."""
+        here = urlsplit(url)[:2] == urlsplit(self.base)[:2]
+        return http.call(method, url, self.left, headers=self.headers if here else {}, **options)
 
     def post(self, run: Run) -> Run:
         content = flow_plan.body(self.plan, self.ctx.target, self.tag)
         self.began = time.monotonic()
         answer = self.ask(self.plan.method, fill(self.plan.path, tag=self.tag), **content)
         document = answer.json()
-        ids = select(document, self.plan.id) if answer.status in self.plan.accepted else []
-        return replace(run, status=answer.status, accepted=self.now, answer=answer.gist, id=safe(ids[0]) if ids else "")
+        location = answer.headers.get("location", "")
+        told = flow_plan.id_of(self.plan, document, location) if answer.status in self.plan.accepted else ""
+        run = replace(run, status=answer.status, accepted=self.now, answer=answer.gist, id=safe(told))
+        return replace(run, location=safe(location)[:200])
 
     def follow(self, run: Run) -> Run:
         if self.plan.websocket:
@@ -195,8 +210,8 @@ class _Follower:
         document = answer.json()
         states = select(document, self.plan.status) if answer.status == 200 else []
         if not states:
-            return replace(run, unseen=answer.status), document
-        state, changes = safe(states[0]), run.states
+            return replace(run, unseen=answer.status, instead=answer.gist), document
+        state, changes = self.plan.named(safe(states[0])), run.states
         if not changes or changes[-1][1] != state:
             changes = (*changes, (self.now, state))
         return replace(run, visible=run.visible or self.now, states=changes), document
@@ -209,15 +224,26 @@ class _Follower:
         if not self.plan.artifact:
             return run
         pointed = "/" in self.plan.artifact
-        urls = [fill(self.plan.artifact, id=run.id)] if pointed else select(document, self.plan.artifact)
-        return replace(run, artifacts=tuple(self.download(str(url)) for url in urls[:MAX_ARTIFACTS]))
+        if pointed:
+            urls = [flow_plan.below(self.base, fill(self.plan.artifact, id=run.id))]
+        else:
+            urls = [urljoin(f"{self.base}/", str(url)) for url in select(document, self.plan.artifact)]
+        return replace(run, artifacts=tuple(self.download(url) for url in urls[:MAX_ARTIFACTS]))
 
     def download(self, url: str) -> Artifact:
+        """As a browser does it: through the redirects to wherever files are kept."""
+        shown = safe(url.removeprefix(self.base).partition("?")[0])  # a query may be what lets anybody in
         try:
-            answer = self.ask("GET", url)
+            for _ in range(MAX_REDIRECTS + 1):
+                answer = self.call("GET", url)
+                if answer.status not in REDIRECTS or "location" not in answer.headers:
+                    break
+                url = urljoin(url, answer.headers["location"])
+                if _LOGIN.search(urlsplit(url).path):  # a page, not the file
+                    return Artifact(shown, 401, 0, self.now)
         except Unavailable as outage:
-            return Artifact(safe(f"{url}: {outage}"), 0, 0, self.now)
-        return Artifact(safe(url), answer.status, len(answer.body), self.now)
+            return Artifact(safe(f"{shown}: {outage}"), 0, 0, self.now)
+        return Artifact(shown, answer.status, len(answer.body), self.now)
 
     def clean(self, run: Run) -> str:
         """Undo what the plan says to undo."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from intelli_checks.model import Skip, Unavailable
 from intelli_checks.target import Target
@@ -57,6 +58,11 @@ class Plan:
     timeout: float = 20.0
     repeat: int = 1
 
+    def named(self, state: str) -> str:
+        """`state` as this plan writes it: APIs say SUCCESS where a plan says success."""
+        known = {one.casefold(): one for one in (*self.waiting, *self.failed, *self.succeeded)}
+        return known.get(state.casefold(), state)
+
 
 def read(target: Target) -> Plan:
     """The plan of `target`; raises Skip where there is none, Unavailable where it cannot be meant."""
@@ -68,12 +74,25 @@ def read(target: Target) -> Plan:
         raise _wrong(f"[flow] has no {unknown[0]}", f"[flow] knows {', '.join(sorted(known))}, headers, event")
     if missing := [name for name in ("id", "status_path") if not given.get(name)]:
         raise _wrong(f"[flow] does not say {missing[0]}", EXAMPLE)
-    values = {name: _frozen(value) for name, value in given.items() if name in known}
-    return Plan(**values)
+    return Plan(**{name: _meant(name, value) for name, value in given.items() if name in known})
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _meant(name: str, value: Any) -> Any:
+    """`value` in the type its field has; one name where several may stand is a list of one."""
+    wanted = Plan.__dataclass_fields__[name].type
+    try:
+        if str(wanted).startswith("tuple"):
+            kind = int if name == "accepted" else str
+            return tuple(kind(one) for one in (value if isinstance(value, list) else [value]))
+        if wanted in {"int", "float"}:
+            return int(value) if wanted == "int" else float(value)
+    except (TypeError, ValueError):
+        raise _wrong(f"[flow] {name} is {value!r}, no number", f"correct [flow] {name}") from None
+    if wanted == "str" and not isinstance(value, str):
+        raise _wrong(f"[flow] {name} is {value!r}, no text", f"correct [flow] {name}")
+    if str(wanted).startswith("Mapping") and not isinstance(value, Mapping):
+        raise _wrong(f"[flow] {name} is {value!r}, no table", f'[flow] {name} = {{ name = "value" }}')
+    return value
 
 
 def _wrong(message: str, hint: str) -> Unavailable:
@@ -81,11 +100,26 @@ def _wrong(message: str, hint: str) -> Unavailable:
 
 
 def select(document: Any, pointer: str) -> list[Any]:
-    """Everything `pointer` leads to in `document`; empty when it leads nowhere."""
+    """Everything `pointer` leads to in `document`, `null` left out; empty when it leads nowhere.
+
+    JSON Pointer (RFC 6901) and JSONPath begin differently and mean the same here: `/job/id`, `$.job.id`, `job.id`.
+    """
+    dotted = pointer[1:].replace("/", ".") if pointer.startswith("/") else pointer.removeprefix("$.")
     found = [document]
-    for name in pointer.split("."):
+    for name in dotted.split("."):
         found = [inner for one in found for inner in _inner(one, name)]
-    return found
+    return [one for one in found if one is not None]
+
+
+def id_of(plan: Plan, document: Any, location: str) -> str:
+    """What the answer calls the job: in its body, else in the Location it names; empty when it does not say."""
+    if found := select(document, plan.id):
+        return str(found[0])
+    before, braces, after = urlsplit(plan.status_path).path.partition("{id}")
+    path = urlsplit(location).path
+    if not braces or before not in path or not path.endswith(after):
+        return ""
+    return path[path.index(before) + len(before) : len(path) - len(after)].strip("/")
 
 
 def _inner(value: Any, name: str) -> Sequence[Any]:
@@ -96,6 +130,15 @@ def _inner(value: Any, name: str) -> Sequence[Any]:
     if isinstance(value, list) and name.isdigit() and int(name) < len(value):
         return [value[int(name)]]
     return []
+
+
+def below(base: str, path: str) -> str:
+    """`path` under the address of the web server, whose own path it may already begin with."""
+    if "://" in path:
+        return path
+    own = urlsplit(base).path.rstrip("/")
+    path = f"/{path.lstrip('/')}"
+    return base.rstrip("/").removesuffix(own) + (path if not own or path.startswith(f"{own}/") else own + path)
 
 
 def fill(value: Any, **known: str) -> Any:

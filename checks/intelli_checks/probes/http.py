@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -15,6 +16,10 @@ from intelli_checks.text import safe
 
 MAX_BODY = 4 * 1024 * 1024
 """Bytes read of an answer; of an artifact the beginning is enough."""
+
+MAX_PAGE = 8000
+"""Bytes of it to read for a person: Django's pages begin with a long style sheet."""
+_MARKUP = re.compile(r"<!--.*?-->|<(style|script)\b.*?(</\1>|\Z)|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 PLAIN = "this port does not speak TLS"
 
@@ -38,8 +43,11 @@ class Answer:
 
     @property
     def gist(self) -> str:
-        """The beginning of the body on one line."""
-        return safe(" ".join(self.body[:2000].decode("utf-8", "replace").split()))[:200]
+        """The beginning of the body on one line; of a page what is read there."""
+        text = self.body[:MAX_PAGE].decode("utf-8", "replace")
+        if text.lstrip().startswith("<"):
+            text = _MARKUP.sub(" ", text)
+        return safe(" ".join(text.split()))[:200]
 
     def json(self) -> Any:
         """The body as JSON; None when it is none."""

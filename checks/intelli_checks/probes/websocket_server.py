@@ -92,6 +92,7 @@ def login(target: Target) -> dict[str, str]:
 
 def url(target: Target, path: str) -> str:
     """The WebSocket URL of `path`."""
+    path = f"/{path.lstrip('/')}"
     if target.websocket and "://" in target.websocket:
         parts = urlsplit(target.websocket)
         return f"{parts.scheme.replace('http', 'ws', 1)}://{parts.netloc.rpartition('@')[2]}{path}"

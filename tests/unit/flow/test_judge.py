@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from intelli_checks.probes.flow import Artifact, Flow, Frame, Run
+from intelli_checks.model import Unavailable
+from intelli_checks.probes import http
+from intelli_checks.probes.flow import Artifact, Flow, Frame, Run, _Follower
 from intelli_checks.probes.flow_broker import Broker
-from intelli_checks.probes.flow_plan import Plan, fill, picture, select
+from intelli_checks.probes.flow_plan import Plan, below, fill, id_of, picture, read, select
 from intelli_checks.probes.flow_timeline import hops, percentiles
+from intelli_checks.probes.http import Answer
 from intelli_checks.registry import registry
+from intelli_checks.target import Target
 
 registry.load()  # a family's needs are declared by the families before it
 
@@ -62,6 +68,105 @@ def test_the_first_broken_hop_is_named_with_its_evidence(run, hop, words):
     assert broken.hop == hop
     assert words in broken.message
     assert broken.hint
+
+
+@pytest.mark.parametrize(
+    ("run", "hint"),
+    [
+        (replace(GOOD, status=302, id="", location="/accounts/login/?next=/jobs"), "Authorization"),
+        (replace(GOOD, status=301, id="", location="/jobs/"), '[flow] path = "/jobs/"'),
+        (replace(GOOD, status=301, id="", location="https://shop/jobs"), "--web https://shop"),
+        (replace(GOOD, status=403, id="", answer="CSRF verification failed."), "CSRF token"),
+        (replace(GOOD, status=400, id="", answer="name is wanted"), "compare [flow] with the API"),
+        (replace(QUEUED, visible=None, states=(), unseen=200), "correct [flow] status"),
+        (replace(QUEUED, visible=None, states=(), unseen=401), "Authorization"),
+        (replace(QUEUED, visible=None, states=(), unseen=500), "log"),
+        (replace(GOOD, states=((0.2, "all good"),), broker=Broker()), 'succeeded = [..., "all good"]'),
+        (replace(GOOD, states=((0.2, "running"),), broker=Broker({}, ("ai",), ("w",), ("slow",))), "a task without"),
+        (replace(GOOD, artifacts=(Artifact("/a", 401, 2, 0.3),)), "Authorization"),
+        (replace(GOOD, artifacts=(Artifact("/a", 404, 2, 0.3),)), "MEDIA_ROOT"),
+    ],
+)
+def test_what_to_do_depends_on_how_it_broke(run, hint):
+    assert hint in first_broken(PLAN, run).hint
+
+
+@pytest.mark.parametrize(
+    ("pointer", "found"), [("job.id", [7]), ("/job/id", [7]), ("$.job.id", [7]), ("job.none", []), ("none", [])]
+)
+def test_a_pointer_may_be_written_in_any_of_three_ways(pointer, found):
+    assert select({"job": {"id": 7, "none": None}}, pointer) == found
+
+
+@pytest.mark.parametrize(
+    ("document", "location", "told"),
+    [
+        ({"id": 7}, "", "7"),
+        ({"id": None}, "", ""),
+        (None, "/jobs/77", "77"),
+        (None, "http://shop/api/jobs/77?new", "77"),
+        (None, "/elsewhere/77", ""),
+    ],
+)
+def test_the_job_is_named_by_the_body_or_by_the_location(document, location, told):
+    assert id_of(PLAN, document, location) == told
+
+
+@pytest.mark.parametrize(
+    ("base", "path", "url"),
+    [
+        ("http://shop", "/jobs/", "http://shop/jobs/"),
+        ("http://shop", "jobs/", "http://shop/jobs/"),
+        ("http://shop/app", "/jobs/", "http://shop/app/jobs/"),
+        ("http://shop/app", "/app/jobs/", "http://shop/app/jobs/"),
+        ("http://shop", "http://api/jobs/", "http://api/jobs/"),
+    ],
+)
+def test_paths_lie_below_the_address_of_the_web_server(base, path, url):
+    assert below(base, path) == url
+
+
+def plan_of(**flow):
+    return read(Target(Path(), flow={"path": "/jobs", "id": "id", "status_path": "/jobs/{id}", **flow}))
+
+
+def test_a_plan_takes_one_name_for_a_list_of_one_and_any_spelling_of_a_state():
+    plan = plan_of(succeeded="done", accepted=202, timeout="5")
+    assert (plan.succeeded, plan.accepted, plan.timeout) == (("done",), (202,), 5.0)
+    assert (plan.named("DONE"), plan.named("PENDING"), plan.named("Odd")) == ("done", "pending", "Odd")
+
+
+@pytest.mark.parametrize("wrong", [{"timeout": "soon"}, {"cleanup": "/jobs"}, {"status": ["a"]}, {"accepted": "ok"}])
+def test_a_plan_that_cannot_be_meant_is_told_by_its_name(wrong):
+    with pytest.raises(Unavailable, match=rf"\[flow\] {next(iter(wrong))}"):
+        plan_of(**wrong)
+
+
+def test_what_lets_us_in_is_not_sent_to_another_host(monkeypatch):
+    sent = {}
+
+    def call(method, url, timeout, *, headers):
+        sent[url] = dict(headers)
+        answers = {"http://shop/a": (302, "http://store/a?signature=s"), "http://shop/b": (302, "/accounts/login/")}
+        status, location = answers.get(url, (200, ""))
+        return Answer(method, url, status, {"location": location} if location else {}, b"file")
+
+    monkeypatch.setattr(http, "call", call)
+    target = Target(Path(), web="http://shop", flow={"headers": {"Authorization": "Token hush"}})
+    follower = _Follower(SimpleNamespace(target=target), PLAN, 0.0)
+    assert (follower.download("http://shop/a").status, follower.download("http://shop/b").status) == (200, 401)
+    assert "?" not in follower.download("http://store/a?signature=s").url
+    assert sent == {
+        "http://shop/a": {"Authorization": "Token hush"},
+        "http://shop/b": {"Authorization": "Token hush"},
+        "http://store/a?signature=s": {},
+    }
+
+
+def test_of_a_page_is_told_what_is_read_there():
+    page = b"<!DOCTYPE html><html><head><style>html * { color: red }</style></head><body><h1>CSRF failed</h1></body>"
+    assert Answer("POST", "/", 403, body=page).gist == "CSRF failed"
+    assert Answer("POST", "/", 400, body=b'{"a": "<b>"}').gist == '{"a": "<b>"}'
 
 
 def test_hops_come_in_the_order_in_which_they_happened():
