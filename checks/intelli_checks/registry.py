@@ -47,6 +47,7 @@ BUILTIN = (
     "intelli_checks.families.declared_delivery",
     "intelli_checks.families.declared_results",
     "intelli_checks.families.django",
+    "intelli_checks.families.django_data",
     "intelli_checks.families.celery_beat_rows",
 )
 ENTRY_POINTS = "intelli_ops.checks"

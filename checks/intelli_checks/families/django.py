@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from intelli_checks import Finding, Skip, Stage, Unavailable, check, fail, info, warn
 from intelli_checks.context import Context
@@ -49,10 +49,29 @@ def allowed_hosts(survey: Survey) -> Iterator[Finding]:
     if not served or for_development(survey):
         return
     hosts = survey.django.get("ALLOWED_HOSTS") or []
+    useless = {host: meant for host in hosts if (meant := _host_meant(str(host))) and meant not in hosts}
     if not hosts:
         yield fail("ALLOWED_HOSTS is empty: every request is answered with 400", hint='ALLOWED_HOSTS = ["your.domain"]')
     elif "*" in hosts:
         yield warn("ALLOWED_HOSTS accepts any Host header", hint='ALLOWED_HOSTS = ["your.domain"]')
+    elif useless:
+        others = [host for host in hosts if host not in useless and host not in _LOOPBACK]
+        right = ", ".join(f'"{meant}"' for meant in dict.fromkeys(useless.values()))
+        yield (warn if others else fail)(
+            f"{listed(useless)} in ALLOWED_HOSTS matches no request: what is asked of it is answered with 400",
+            hint=f"ALLOWED_HOSTS = [{right}]   # a name alone; a leading dot for all below it",
+        )
+
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "testserver"})
+
+
+def _host_meant(entry: str) -> str:
+    """The name an entry should have been that has a scheme, a port, a path or a wildcard; empty for a right one."""
+    name = entry.partition("://")[2] or entry
+    name = re.sub(r"(?<!:):\d+$", "", name.partition("/")[0])
+    meant = f".{name[2:]}" if name.startswith("*.") else name
+    return meant if meant != entry else ""
 
 
 @check("django.secret_key", stage=Stage.STATIC, needs=["celery.app"])
@@ -135,6 +154,23 @@ def media(survey: Survey) -> Iterator[Finding]:
         yield warn(message, hint=f"du -xh {told['path']} | sort -h | tail", free_bytes=free)
 
 
+@check("django.static", stage=Stage.STATIC, needs=["celery.app"])
+@of_django
+def static(survey: Survey) -> Iterator[Finding]:
+    """Static files were collected.
+
+    A storage with a manifest (WhiteNoise's, ManifestStaticFilesStorage) looks every file up in staticfiles.json;
+    without DEBUG a page that names one is answered with 500: "Missing staticfiles manifest entry". Shows as: the admin
+    and every page with a style sheet fail, an API works. Fix: collectstatic, as part of each deploy.
+    """
+    told = survey.django.get("static") or {}
+    if told.get("manifest") and not told.get("collected") and not for_development(survey):
+        yield fail(
+            f"there is no {told['manifest']}: every page that names a static file is answered with 500",
+            hint="python manage.py collectstatic --noinput   # where the web server runs, then restart it",
+        )
+
+
 @check("django.matplotlib", stage=Stage.STATIC, needs=["celery.app"])
 @of_django
 def matplotlib(survey: Survey) -> Iterator[Finding]:
@@ -154,7 +190,7 @@ def matplotlib(survey: Survey) -> Iterator[Finding]:
 # -- Django's own opinion: asked at length, beside the survey ---------------------------------------------------------
 
 
-def _audits(ctx: Context) -> Mapping[str, Audit]:
+def audits_of(ctx: Context) -> Mapping[str, Audit]:
     """The audits, asked for at once rather than after the survey; what stops both is told by `celery.app` alone."""
     try:
         audits = ctx.audits
@@ -178,7 +214,7 @@ def checks(ctx: Context) -> Iterator[Finding]:
     What `manage.py check` says at error level: a worker of a Django project runs the same checks and does not start.
     Warnings are listed as information. Fix: each message has its own hint. Example: daphne.E001.
     """
-    for audit in _audits(ctx).values():
+    for audit in audits_of(ctx).values():
         for error in audit.errors:
             if error["step"] == "system checks":
                 where = place_of(ctx.surveys[audit.place], error)
@@ -196,62 +232,6 @@ def checks(ctx: Context) -> Iterator[Finding]:
                 yield info(text, subject=message["object"] or "")
 
 
-_LOCKED = "fuser -v FILE   # who holds it? One writer at a time: PostgreSQL, or WAL and short transactions"
-
-
-@check("django.database", stage=Stage.READY, timeout=60.0)
-def database(ctx: Context) -> Iterator[Finding]:
-    """The database answers.
-
-    Each of DATABASES is connected to, once, by the project's own driver and settings. Shows as: OperationalError in
-    views and tasks. Fix: start it, or correct HOST, PORT and the credentials; where SQLite is locked, end the
-    transaction that another process holds open.
-    """
-    for alias, told in _databases(ctx):
-        if "error" in told:
-            error = told["error"]
-            text = " ".join(str(error["message"]).split())
-            silent = error["type"] == "Timeout"
-            said = "does not answer: connecting, or the first query, hangs" if silent else f"{error['type']}: {text}"
-            yield fail(
-                f"database {alias}{' ' if silent else ': '}{said}",
-                hint=_LOCKED if "database is locked" in text else f"python manage.py dbshell --database {alias}",
-                subject=alias,
-            )
-        elif told.get("missing_file"):
-            yield fail(
-                f"database {alias}: there is no file {told['missing_file']}",
-                hint="python manage.py migrate   # makes the file; or correct NAME in DATABASES",
-                subject=alias,
-            )
-
-
-@check("django.migrations", stage=Stage.READY, timeout=60.0, needs=["django.database"])
-def migrations(ctx: Context) -> Iterator[Finding]:
-    """Every migration is applied.
-
-    Cause: a deploy without `migrate`, or code rolled back. Shows as: "no such table", "column does not exist" in some
-    views and tasks. Fix: `python manage.py migrate`. Example: jobs.0007_imagetask_lease is pending.
-    """
-    for alias, told in _databases(ctx):
-        if pending := told.get("pending"):
-            yield fail(
-                f"{len(pending)} migrations are not applied to {alias}: {listed(pending, 4)}",
-                hint="python manage.py migrate" + ("" if alias == "default" else f" --database {alias}"),
-                subject=alias,
-                pending=len(pending),
-            )
-
-
-def _databases(ctx: Context) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Alias and what the audit told of it, at the first place; Skip where there is nothing to ask."""
-    audit = next(iter(_audits(ctx).values()))
-    for error in audit.errors:
-        if error["step"] == "migrations":
-            yield "default", {"error": error}
-    yield from audit.migrations.items()
-
-
 @check("django.deploy", stage=Stage.STATIC, timeout=60.0, needs=["django.checks"])
 def deploy(ctx: Context) -> Iterator[Finding]:
     """Production settings pass Django's deployment checks.
@@ -261,7 +241,7 @@ def deploy(ctx: Context) -> Iterator[Finding]:
     """
     if not any(serves_people(survey) for survey in ctx.surveys.values()):
         raise Skip("these settings are not called production")
-    for audit in _audits(ctx).values():
+    for audit in audits_of(ctx).values():
         if audit.deploy_checks:
             told = listed((message["id"] for message in audit.deploy_checks), 12)
             yield warn(

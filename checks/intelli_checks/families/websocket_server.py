@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from intelli_checks import Finding, Stage, check, fail, info, warn
 from intelli_checks.context import Context
+from intelli_checks.probes.websocket_server import NO_PAGE, Server, allowed_hosts, matches
 
 
 @check("websocket.server", stage=Stage.LIVE, timeout=6.0)
@@ -15,20 +16,39 @@ def server(ctx: Context) -> Iterator[Finding]:
 
     One GET of a page that is not there; any status proves that it lives. Without an address, the one that runs in the
     project's folder on this machine is asked; where there is none, nothing of this family runs.
-    Cause of failure: not started, another port, a TLS certificate, a process that hangs.
+    Cause of failure: not started, another port, a TLS certificate, a process that hangs, a redirect to itself (Django
+    behind a proxy that ends TLS, and not told so), a Host the proxy changed so that Django refuses it.
     Fix: start it, or name it with --web. Example: `intelli-ops check websocket --web http://127.0.0.1:8000`.
     """
     found = ctx.web_server
     told = f"{found.name or 'a web server'} answers {found.status}"
     if found.status == 400 and any(words in found.gist.lower() for words in _TO_TLS):
         yield fail(f"{told}: this port speaks TLS", hint=f"--web {found.base.replace('http', 'https', 1)}")
-    elif found.said and found.status == 400 and "host" in found.gist.lower():
-        host = urlsplit(found.base).hostname
-        yield warn(f"{told}: {host} is not in ALLOWED_HOSTS", hint=f'ALLOWED_HOSTS = [..., "{host}"]')
+    elif found.said and found.status == 400:
+        yield _refused(found, told, allowed_hosts(ctx))
+    elif found.location and found.location == found.base + NO_PAGE:
+        yield fail(
+            f"{told} and leads to the same address, for ever: Django does not know that the visitor came by https",
+            hint='SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https"), and in nginx: proxy_set_header '
+            "X-Forwarded-Proto $scheme;",
+        )
     elif found.status in {502, 503, 504}:
         yield fail(f"{told}: the proxy reaches no server behind it", hint="start the ASGI server behind the proxy")
     else:
         yield info(told, subject=found.base)
+
+
+def _refused(found: Server, told: str, allowed: tuple[str, ...]) -> Finding:
+    """400 for a page that is not there: Django does not take the Host; which one it was given depends on the proxy."""
+    host = urlsplit(found.base).hostname or ""
+    if not allowed and "host" not in found.gist.lower():
+        return info(told, subject=found.base)
+    if any(matches(host, pattern) for pattern in allowed):
+        return warn(
+            f"{told}: DisallowedHost, most likely: {host} is in ALLOWED_HOSTS, so a proxy passes another Host on",
+            hint="nginx: proxy_set_header Host $http_host;",
+        )
+    return warn(f"{told}: {host} is not in ALLOWED_HOSTS", hint=f'ALLOWED_HOSTS = [..., "{host}"]')
 
 
 _TO_TLS = ("plain http request was sent to https port", "speaking plain http to an ssl-enabled server port")

@@ -124,9 +124,11 @@ class Audit:
     deploy_checks: tuple[Mapping[str, Any], ...] = ()
     """What `check --deploy` adds."""
     migrations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Database alias -> reachable, pending (names), missing_file (SQLite) or error."""
+    """Database alias -> reachable, pending, conflicts, ahead, unmade (names), missing_file (SQLite) or error."""
     schedule: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Entry name -> task and queue, as django-celery-beat keeps them in the database; only what is switched on."""
+    caches: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Cache alias -> what went wrong when it was asked; empty when all answer."""
     errors: tuple[Mapping[str, Any], ...] = ()
 
 

@@ -183,6 +183,7 @@ def audit(place: Place, answer: Answer) -> Audit:
         deploy_checks=tuple(facts.get("deploy_checks", ())),
         migrations=facts.get("migrations", {}),
         schedule=facts.get("schedule", {}),
+        caches=facts.get("caches", {}),
         errors=tuple(redact(answer.errors)),
     )
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from intelli_checks.model import Skip, Unavailable
 from intelli_checks.probes import host, http, redis_outage, web_process, websocket
@@ -39,6 +39,8 @@ class Server:
     name: str = ""
     """Its Server header."""
     gist: str = ""
+    location: str = ""
+    """Where it leads, as an absolute URL."""
     said: bool = True
     """Somebody named the address; False when it was found running."""
 
@@ -123,7 +125,9 @@ def look(target: Target, timeout: float) -> Server:
             _try_other_scheme(where, timeout * 0.3)
         raise _explained(outage, where) from None
     said = bool(target.web or "://" in (target.websocket or ""))
-    return Server(where, answer.status, answer.server, answer.gist, said)
+    location = answer.headers.get("location")
+    leads = safe(urljoin(where + NO_PAGE, location)) if location else ""
+    return Server(where, answer.status, answer.server, answer.gist, leads, said)
 
 
 def _explained(outage: Unavailable, where: str) -> Unavailable:
@@ -210,13 +214,13 @@ def own_origin(target: Target, allowed: tuple[str, ...]) -> str:
     if target.origin:
         return target.origin
     parts = urlsplit(base(target))
-    if not allowed or any(_matches(parts.hostname or "", pattern) for pattern in allowed):
+    if not allowed or any(matches(parts.hostname or "", pattern) for pattern in allowed):
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     named = next((one for one in allowed if "://" in one and "*" not in one), None)  # of OriginValidator
     return (named or f"https://{allowed[0].lstrip('.')}").replace("://.", "://")
 
 
-def _matches(host: str, pattern: str) -> bool:
+def matches(host: str, pattern: str) -> bool:
     """Django's rule for ALLOWED_HOSTS."""
     return pattern in {"*", host} or (pattern.startswith(".") and f".{host}".endswith(pattern))
 

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import pytest
 
 from intelli_checks.probes import websocket_server
-from intelli_checks.probes.survey import LayerDecl
+from intelli_checks.probes.survey import LayerDecl, Survey
 from intelli_checks.probes.websocket import Attempt
 from intelli_checks.probes.websocket_events import layer_of
 from intelli_checks.probes.websocket_route import Route
-from intelli_checks.probes.websocket_server import Handshakes
+from intelli_checks.probes.websocket_server import Handshakes, Server
 from intelli_checks.registry import registry
 from intelli_checks.target import Target
 
@@ -109,3 +109,28 @@ def test_a_login_in_the_address_is_sent_as_browsers_do_and_not_shown(given):
 def test_without_a_login_nothing_is_sent():
     assert websocket_server.headers(Target(Path(), web="http://shop:8000/")) == {}
     assert websocket_server.base(Target(Path(), web="http://shop:8000/base/")) == "http://shop:8000/base"
+
+
+def answered(status: int, gist: str = "", allowed: tuple[str, ...] = (), location: str = "") -> str:
+    from intelli_checks.families.websocket_server import server
+
+    survey = Survey("here", django={"ALLOWED_HOSTS": list(allowed)})
+    found = Server("https://shop.example", status, "nginx", gist, location)
+    target = SimpleNamespace(places=("here",))
+    (told,) = server(SimpleNamespace(web_server=found, survey=survey, target=target))
+    return f"{told.severity.name} {told.message} | {told.hint}"
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (answered(404), "INFO nginx answers 404"),
+        (answered(301, location="https://shop.example/login/"), "INFO"),
+        (answered(301, location=f"https://shop.example{websocket_server.NO_PAGE}"), "SECURE_PROXY_SSL_HEADER"),
+        (answered(400, allowed=("other.example",)), "WARNING nginx answers 400: shop.example is not in ALLOWED_HOSTS"),
+        (answered(400, allowed=(".example",)), "proxy_set_header Host"),
+        (answered(400), "INFO nginx answers 400"),
+    ],
+)
+def test_what_the_web_server_answers_is_told_with_what_it_means(told, words):
+    assert words in told

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +49,8 @@ def declared(interview: Any) -> Facts:
                 name: os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MPLBACKEND")
             },
             "asgi_files": _asgi_files(interview),
+            "static": _static(settings),
+            "session_cache": _session_cache(settings),
         },
     )
 
@@ -88,6 +93,25 @@ def _media(root: Any) -> dict[str, Any] | None:
         "free_bytes": usage.free,
         "total_bytes": usage.total,
     }
+
+
+def _static(settings: dict[str, Any]) -> dict[str, Any] | None:
+    """The manifest that pages are made with; None where none is needed, or files are kept on another machine."""
+    storages = settings.get("STORAGES") or {}
+    backend = str((storages.get("staticfiles") or {}).get("BACKEND") or settings.get("STATICFILES_STORAGE") or "")
+    root = settings.get("STATIC_ROOT")
+    known = backend.startswith(("django.contrib.staticfiles.", "whitenoise."))
+    if not root or not known or "Manifest" not in backend:
+        return None
+    manifest = Path(root).absolute() / "staticfiles.json"
+    return {"manifest": str(manifest), "collected": manifest.is_file()}
+
+
+def _session_cache(settings: dict[str, Any]) -> str | None:
+    """The cache that alone holds the sessions."""
+    if settings.get("SESSION_ENGINE") != "django.contrib.sessions.backends.cache":
+        return None
+    return str(settings.get("SESSION_CACHE_ALIAS") or "default")
 
 
 def _asgi_files(interview: Any) -> list[str]:
@@ -151,8 +175,80 @@ def _pending(connection: Any, executor_class: Any) -> dict[str, Any]:
     if connection.vendor == "postgresql":
         connection.settings_dict["OPTIONS"].setdefault("connect_timeout", 3)
     executor = executor_class(connection)
-    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    return {"reachable": True, "pending": [str(migration) for migration, _ in plan]}
+    loader = executor.loader
+    plan = executor.migration_plan(loader.graph.leaf_nodes())
+    told = {"reachable": True, "pending": [str(migration) for migration, _ in plan]}
+    told["conflicts"] = {app: sorted(names) for app, names in loader.detect_conflicts().items()}
+    told["ahead"] = _ahead(loader)
+    if connection.alias == "default" and not plan:
+        told["unmade"] = _unmade(loader)
+    return told
+
+
+def _ahead(loader: Any) -> list[str]:
+    """What the database has beyond the last migration of the code; what was squashed away is not beyond it."""
+    last: dict[str, int] = {}
+    for app, name in loader.disk_migrations:
+        last[app] = max([last.get(app, 0), *map(int, re.findall(r"(?<!\d)\d{4}(?!\d)", name))])
+    return sorted(
+        f"{app}.{name}"
+        for app, name in loader.applied_migrations
+        if app in last and name[:4].isdigit() and int(name[:4]) > last[app]
+    )
+
+
+def _unmade(loader: Any) -> list[str]:
+    """Apps of the project itself whose models no migration describes; those of packages are not ours to migrate."""
+    from django.apps import apps
+    from django.db.migrations.autodetector import MigrationAutodetector
+    from django.db.migrations.questioner import MigrationQuestioner
+    from django.db.migrations.state import ProjectState
+
+    own = {one.label for one in apps.get_app_configs() if values.is_project_file(str(Path(one.path, "__init__.py")))}
+    own &= {app for app, _ in loader.disk_migrations}
+    with suppress(Exception):  # a question nobody answers, a field that does not compare
+        models = ProjectState.from_apps(apps)
+        detector = MigrationAutodetector(loader.project_state(), models, MigrationQuestioner(dry_run=True))
+        changes = detector.changes(graph=loader.graph)
+        return sorted(app for app in own & set(changes) if any(_of_columns(one) for one in changes[app]))
+    return []
+
+
+def _of_columns(migration: Any) -> bool:
+    """Whether rows are kept differently; words and choices of a field are told to migrations, too."""
+    return any(type(one).__name__ in _COLUMNS for one in migration.operations)
+
+
+_COLUMNS = ("CreateModel", "AddField", "RemoveField", "RenameField", "RenameModel")
+
+
+def _caches(interview: Any) -> Facts:
+    """What goes wrong with each cache when it is asked for a key nobody has."""
+    if not interview.known.get("django_ready"):
+        return
+    from django.core.cache import caches
+
+    told: dict[str, Any] = {}
+
+    def ask(alias: str) -> None:
+        try:
+            caches[alias].get("intelli-ops")
+            told.pop(alias, None)
+        except Exception as raised:  # noqa: BLE001 - any cache backend's own exceptions
+            told[alias] = values.error("caches", raised)
+
+    databases = (interview.known.get("migrations") or {}).values()
+    for alias, config in interview.settings.get("CACHES", {}).items():
+        if "DatabaseCache" in str(config.get("BACKEND")) and not all(one.get("reachable") for one in databases):
+            continue  # told by the database; and SQLite would make its file
+        told[alias] = {"step": "caches", "type": "Timeout", "message": f"no answer within {CACHE_SECONDS:g} s"}
+        thread = threading.Thread(target=ask, args=(alias,), daemon=True)  # a driver may wait for ever
+        thread.start()
+        thread.join(CACHE_SECONDS)
+    yield "caches", dict(told)
+
+
+CACHE_SECONDS = 2.0
 
 
 def _schedule(interview: Any) -> Facts:
@@ -173,5 +269,6 @@ AUDIT = (
     ("system checks", _system_checks),
     ("migrations", _migrations),
     ("schedule", _schedule),
+    ("caches", _caches),
     ("deploy checks", _deploy_checks),
 )
