@@ -154,23 +154,6 @@ def media(survey: Survey) -> Iterator[Finding]:
         yield warn(message, hint=f"du -xh {told['path']} | sort -h | tail", free_bytes=free)
 
 
-@check("django.static", stage=Stage.STATIC, needs=["celery.app"])
-@of_django
-def static(survey: Survey) -> Iterator[Finding]:
-    """Static files were collected.
-
-    A storage with a manifest (WhiteNoise's, ManifestStaticFilesStorage) looks every file up in staticfiles.json;
-    without DEBUG a page that names one is answered with 500: "Missing staticfiles manifest entry". Shows as: the admin
-    and every page with a style sheet fail, an API works. Fix: collectstatic, as part of each deploy.
-    """
-    told = survey.django.get("static") or {}
-    if told.get("manifest") and not told.get("collected") and not for_development(survey):
-        yield fail(
-            f"there is no {told['manifest']}: every page that names a static file is answered with 500",
-            hint="python manage.py collectstatic --noinput   # where the web server runs, then restart it",
-        )
-
-
 @check("django.matplotlib", stage=Stage.STATIC, needs=["celery.app"])
 @of_django
 def matplotlib(survey: Survey) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from typing import Any
 from intelli_checks import Finding, Skip, Stage, Unavailable, check, fail, warn
 from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
-from intelli_checks.families.declared import listed
+from intelli_checks.families.declared import for_development, listed
 from intelli_checks.families.django import audits_of
 
 
@@ -168,6 +168,24 @@ def _sessions(ctx: Context) -> Iterator[Finding]:
                 hint='SESSION_ENGINE = "django.contrib.sessions.backends.db", or a cache on Redis',
                 subject=alias,
             )
+
+
+@check("django.static", stage=Stage.READY, needs=["celery.app", "websocket.server"])
+def static(ctx: Context) -> Iterator[Finding]:
+    """Static files were collected.
+
+    A storage with a manifest (WhiteNoise's, ManifestStaticFilesStorage) looks every file up in staticfiles.json;
+    without DEBUG a page that names one is answered with 500: "Missing staticfiles manifest entry". Shows as: the admin
+    and every page with a style sheet fail, an API works. Asked where a web server runs; workers need none.
+    Fix: collectstatic, as part of each deploy.
+    """
+    survey = ctx.survey
+    told = survey.django.get("static") or {}
+    if told.get("manifest") and not told.get("collected") and not for_development(survey):
+        yield fail(
+            f"there is no {told['manifest']}: every page that names a static file is answered with 500",
+            hint="python manage.py collectstatic --noinput   # where the web server runs, then restart it",
+        )
 
 
 def _databases(ctx: Context) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -111,3 +111,11 @@ def test_sessions_in_the_memory_of_one_process_are_told():
     assert said("django.cache", django).startswith("WARNING sessions are kept in cache default")
     assert said("django.cache", {**django, "DEBUG": True}) == ""
     assert said("django.cache", {**django, "session_cache": None}) == ""
+
+
+def test_static_files_that_nobody_collected_are_told_where_people_are_served():
+    manifest = {"manifest": "/s.json", "collected": False}
+    assert "ERROR there is no /s.json" in said("django.static", {"static": manifest})
+    assert said("django.static", {"static": {**manifest, "collected": True}}) == ""
+    assert said("django.static", {"static": manifest, "DEBUG": True}) == ""
+    assert said("django.static", {"static": None}) == ""
