@@ -96,3 +96,21 @@ def _holds_up(survey: Survey) -> Iterator[Finding]:
             hint=f"await asyncio.sleep(...) at {at}",
             subject=at,
         )
+
+
+@check("channels.transactions", stage=Stage.STATIC, needs=["celery.app"])
+@of_channels
+def transactions(survey: Survey) -> Iterator[Finding]:
+    """Events are sent after their transaction has committed.
+
+    An event that leaves inside `transaction.atomic` is at the browser before the row is visible: the page asks for it
+    and gets the old one, or 404; after a rollback it told what never happened. Shows as: pages that are one step
+    behind, now and then. Fix: `transaction.on_commit(lambda: async_to_sync(layer.group_send)(...))`.
+    """
+    for use in usage(survey, "event_in_transaction"):
+        at = place_of(survey, use)
+        yield warn(
+            "an event is sent before its transaction commits",
+            hint=f"transaction.on_commit(lambda: async_to_sync(layer.group_send)(...)) at {at}",
+            subject=at,
+        )

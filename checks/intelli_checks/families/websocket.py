@@ -238,7 +238,9 @@ def origin(ctx: Context) -> Iterator[Finding]:
     )
     cookies = any("Session" in name or "Cookie" in name or name == "AuthMiddleware" for name in found.route.middleware)
     message = f"a page of {found.foreign.origin} may open {found.route.name}"
-    if cookies and not found.route.origin_checked:
+    if found.route.authenticated and not cookies:
+        yield info(f"{message}, and brings no cookie that lets it in")
+    elif cookies and not found.route.origin_checked:
         yield fail(f"{message} with the visitor's cookies: cross-site WebSocket hijacking", hint=hint)
     else:
         yield warn(f"{message}: nobody checks the Origin", hint=hint)

@@ -18,9 +18,18 @@ def group(ctx: Context) -> Iterator[Finding]:
 
     Opens one socket and looks which group memberships appear in the layer's Redis, in every database and under every
     prefix. Cause of a difference: the web server was started with other settings than the workers, or before they
-    changed. Shows as: sends succeed, the browser stays silent. Fix: one CHANNEL_LAYERS, and restart the web server.
+    changed. Shows as: sends succeed, the browser stays silent, or one in two where only one of several web servers is
+    wrong: those that run in the project's folder are all asked. Fix: one CHANNEL_LAYERS, and restart the web server.
     """
     found = ctx.emission
+    for address, joined in found.replicas.items():
+        if not found.at_home(joined):
+            where = f"joins {joined[0].group} elsewhere" if joined else "joins no group in the layer's Redis"
+            yield fail(
+                f"a socket at {address}, another web server of this project, {where}: no event reaches it there",
+                hint=f"{_RESTART} (that one was started with other settings)",
+                subject=address,
+            )
     if found.home:
         yield info(f"joined {', '.join(sorted({one.group for one in found.home}))}", group=found.home[0].group)
     elif found.joined:

@@ -18,13 +18,18 @@ ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - what a ser
 
 def address(target: Target) -> str | None:
     """Scheme, host and port of a web server that runs in the project's folder; None without one."""
+    return next(iter(addresses(target)), None)
+
+
+def addresses(target: Target) -> tuple[str, ...]:
+    """All of them, those that take WebSockets first."""
     place = target.places[0] if target.places else None
-    return None if place is None or place.remote else _address(target.directory)
+    return () if place is None or place.remote else _addresses(target.directory)
 
 
 @cache
-def _address(directory: Path) -> str | None:
-    """Of several the one that takes WebSockets, as a proxy would choose; the lowest port decides between equals."""
+def _addresses(directory: Path) -> tuple[str, ...]:
+    """First the one that takes WebSockets, as a proxy would choose; the lowest port decides between equals."""
     import psutil
 
     found = []
@@ -32,10 +37,7 @@ def _address(directory: Path) -> str | None:
         rank = server_rank(process.info["cmdline"] or [])
         if rank is not None and _in(process, directory):
             found += [(rank, port, host) for host, port in _listening(process)]
-    if not found:
-        return None
-    _, port, host = min(found)
-    return f"http://{host}:{port}"
+    return tuple(dict.fromkeys(f"http://{host}:{port}" for _, port, host in sorted(found)))
 
 
 def server_rank(words: list[str]) -> int | None:

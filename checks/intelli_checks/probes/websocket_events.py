@@ -8,8 +8,9 @@ queue is emptied proves that the process reads.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from intelli_checks.model import Skip, Unavailable
@@ -67,11 +68,17 @@ class Emission:
     close_code: int | None = None
     error: str = ""
     """Why the message could not be sent."""
+    replicas: Mapping[str, tuple[Joined, ...]] = field(default_factory=dict)
+    """Address of another web server of the project -> what a socket opened there joined."""
 
     @property
     def home(self) -> tuple[Joined, ...]:
         """Memberships where the project's own processes send to."""
-        return tuple(one for one in self.joined if (one.database, one.prefix) == (self.database, self.prefix))
+        return self.at_home(self.joined)
+
+    def at_home(self, joined: tuple[Joined, ...]) -> tuple[Joined, ...]:
+        """Those of `joined` that the project's own processes reach."""
+        return tuple(one for one in joined if (one.database, one.prefix) == (self.database, self.prefix))
 
 
 @dataclass
@@ -125,7 +132,30 @@ def gather(ctx: Context, timeout: float) -> Emission:
         emission = _joining(emission, watched, endpoint, before)
         if emission.home and not ctx.target.layer:
             emission = _sending(ctx, emission, watched, endpoint, deadline)
-        return replace(emission, close_code=watched.close_code)
+        emission = replace(emission, close_code=watched.close_code)
+    return (
+        replace(emission, replicas=dict(_elsewhere(ctx, emission, endpoint, deadline))) if emission.home else emission
+    )
+
+
+def _elsewhere(
+    ctx: Context, emission: Emission, endpoint: Endpoint, deadline: float
+) -> Iterator[tuple[str, tuple[Joined, ...]]]:
+    """The same socket at each further web server that opens it, while there is time."""
+    shaken = ctx.handshakes
+    for base in websocket_server.replicas(ctx.target):
+        if time.monotonic() + 3 * JOINS > deadline:
+            return
+        before = _members(endpoint, channels_state.databases(endpoint, 1.0))
+        url, headers = base.replace("http", "ws", 1) + shaken.route.path, websocket_server.headers(ctx.target)
+        with suppress(Exception), websocket.connect(url, shaken.own.origin, JOINS, headers) as socket:
+            watched, joined = _Watched(socket), set[Joined]()
+            for _ in range(2):  # what appeared first may be the socket of somebody else
+                joined |= set(_joining(emission, watched, endpoint, before | joined).joined)
+                if emission.at_home(tuple(joined)):
+                    break
+            if watched.close_code is None:
+                yield base, tuple(sorted(joined, key=str))
 
 
 def layer_of(alias: str, layers: tuple[LayerDecl, ...]) -> LayerDecl | None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ASK = "say where the web server is: --web http://HOST:PORT (INTELLI_OPS_WEB, or web = in intelli-ops.toml)"
 MAX_ROUTES = 5
+MAX_REPLICAS = 3
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 NO_PAGE = "/.well-known/intelli-ops"
 """Asked of a web server to see it answer: a view of the project, which might do something, is not run."""
@@ -185,12 +186,17 @@ def _past_the_proxy(
 ) -> Attempt | None:
     """The handshake at the project's own server on this machine; None without one, or when that was asked already."""
     running = web_process.address(target)
-    if running is None or _same(running, base(target)):
+    if running is None or same(running, base(target)):
         return None
     return websocket.attempt(running.replace("http", "ws", 1) + route.path, origin, timeout, headers=credentials)
 
 
-def _same(one: str, other: str) -> bool:
+def replicas(target: Target) -> list[str]:
+    """Other web servers of the project on this machine, as a proxy shares sockets out among them."""
+    return [one for one in web_process.addresses(target) if not same(one, base(target))][:MAX_REPLICAS]
+
+
+def same(one: str, other: str) -> bool:
     """Whether both addresses are one port of this machine."""
     hosts = {urlsplit(address).hostname or "" for address in (one, other)}
     return urlsplit(one).port == urlsplit(other).port and (hosts <= redis_outage.LOOPBACK or len(hosts) == 1)

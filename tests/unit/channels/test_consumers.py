@@ -77,3 +77,11 @@ def test_a_message_queue_with_a_method_of_the_same_name_is_no_channel_layer():
 )
 def test_an_event_that_surely_has_no_type_is_found(message, kinds):
     assert kinds_of(f"layer.group_send('board', {message})", "untyped") == kinds
+
+
+def test_an_event_inside_a_transaction_is_found_and_one_after_it_is_not():
+    send = "async_to_sync(layer.group_send)('board', {'type': 'board.line'})"
+    assert kinds_of(f"with transaction.atomic():\n    {send}", "event_in_transaction") == ["event_in_transaction"]
+    inside = f"with transaction.atomic():\n    transaction.on_commit(lambda: {send})"
+    assert kinds_of(inside, "event_in_transaction") == []
+    assert kinds_of(send, "event_in_transaction") == []

@@ -11,7 +11,7 @@ import pytest
 from intelli_checks.probes import websocket_server
 from intelli_checks.probes.survey import LayerDecl, Survey
 from intelli_checks.probes.websocket import Attempt
-from intelli_checks.probes.websocket_events import layer_of
+from intelli_checks.probes.websocket_events import Emission, Joined, layer_of
 from intelli_checks.probes.websocket_route import Route
 from intelli_checks.probes.websocket_server import Handshakes, Server
 from intelli_checks.registry import registry
@@ -93,7 +93,7 @@ def test_the_origin_sent_is_one_that_pages_of_the_system_have(allowed, origin):
     [("http://localhost:8000", True), ("http://127.0.0.1:8001", False), ("http://shop.example:8000", False)],
 )
 def test_one_port_of_this_machine_is_asked_once(other, same):
-    assert websocket_server._same("http://127.0.0.1:8000", other) is same
+    assert websocket_server.same("http://127.0.0.1:8000", other) is same
 
 
 @pytest.mark.parametrize(
@@ -134,3 +134,29 @@ def answered(status: int, gist: str = "", allowed: tuple[str, ...] = (), locatio
 )
 def test_what_the_web_server_answers_is_told_with_what_it_means(told, words):
     assert words in told
+
+
+HERE, THERE = Joined("asgi", 2, "board", "specific.a!1"), Joined("asgi", 9, "board", "specific.b!1")
+
+
+@pytest.mark.parametrize(
+    ("joined", "words"),
+    [((HERE,), ""), ((), "joins no group in the layer's Redis"), ((THERE,), "joins board elsewhere")],
+)
+def test_each_web_server_of_the_project_must_join_where_events_are_sent(joined, words):
+    from intelli_checks.families.websocket_events import group
+
+    found = Emission(2, "asgi", joined=(HERE,), replicas={"http://127.0.0.1:8001": joined})
+    failed = [one.message for one in group(SimpleNamespace(emission=found)) if one.severity.name == "ERROR"]
+    assert [words in message for message in failed] == ([True] if words else [])
+
+
+def test_a_token_lets_nobody_in_with_a_visitor_s_cookies():
+    from intelli_checks.families.websocket import origin
+
+    def told(*middleware: str) -> str:
+        route = replace(BOARD, middleware=middleware, authenticated=True, origin_checked=False)
+        (found,) = origin(SimpleNamespace(handshakes=Handshakes(route, OPEN, OPEN, OPEN)))
+        return found.severity.name
+
+    assert (told("TokenAuth"), told("SessionMiddleware", "AuthMiddleware")) == ("INFO", "ERROR")

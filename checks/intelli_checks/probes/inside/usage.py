@@ -139,6 +139,8 @@ class _Reader(ast.NodeVisitor):
         for argument in node.args[1:2] or named:
             message = self.messages.get(argument.id) if isinstance(argument, ast.Name) else argument
             kind = _dict_value(message, "type", self.texts)
+            if self.atomic and called == "group_send":
+                self.add("event_in_transaction", node)
             if kind and (called == "group_send" or "." in kind):
                 self.add("event", node, type=kind)
             elif called == "group_send" and _lacks_type(argument):
