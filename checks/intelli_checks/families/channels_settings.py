@@ -13,6 +13,8 @@ from intelli_checks.families.declared import close_to, for_tests, listed, of_cha
 from intelli_checks.probes.survey import LayerDecl, Survey
 
 IN_MEMORY = "InMemoryChannelLayer"
+SOCKET_LIVES = 3600
+"""Seconds a page may well stay open."""
 BLOCKING_READ = 5.0
 """Seconds one BZPOPMIN of channels_redis waits on the server (channels_redis.core, brpop_timeout)."""
 
@@ -23,18 +25,34 @@ def layer(survey: Survey) -> Iterator[Finding]:
     """The channel layer can be built as declared.
 
     Cause: a backend that does not import (channels_redis is missing, a typo), or `hosts` that is a string instead of a
-    list. Shows as: every WebSocket handshake ends with 500, every group_send raises.
+    list, an option the layer does not take, or one beside CONFIG. Shows as: every handshake ends with 500, every
+    group_send raises; or, beside CONFIG, another Redis is used than was meant.
     Fix: install channels-redis, write hosts as a list. Example: "hosts": "redis://redis:6379/1".
     """
     for one in survey.layers:
         if one.problem:
             yield fail(
                 f"layer {one.alias}: {one.problem}",
-                hint='pip install channels-redis; "CONFIG": {"hosts": ["redis://127.0.0.1:6379/1"]}',
+                hint=_rebuilt(one.problem),
+                subject=one.alias,
+            )
+        expiry = one.config.get("group_expiry")
+        if isinstance(expiry, (int, float)) and expiry < SOCKET_LIVES:
+            yield warn(
+                f"layer {one.alias}: group_expiry is {expiry:g} s: a socket open longer leaves its groups in silence",
+                hint="leave group_expiry away (a day), or above the longest a page stays open",
                 subject=one.alias,
             )
     if not survey.layers and survey.websocket_routes:
         yield info("WebSocket routes but no CHANNEL_LAYERS: consumers can be reached by their own client only")
+
+
+def _rebuilt(problem: str) -> str:
+    if "No module named" in problem:
+        return "pip install channels-redis"
+    if "has no attribute" in problem or not problem:
+        return '"BACKEND": "channels_redis.core.RedisChannelLayer"'
+    return '"default": {"BACKEND": "...", "CONFIG": {"hosts": ["redis://127.0.0.1:6379/1"]}}'
 
 
 @check("channels.in_memory", stage=Stage.STATIC, needs=["celery.app"])
@@ -151,9 +169,19 @@ def asgi(survey: Survey) -> Iterator[Finding]:
     """There is an ASGI application, it imports, and it takes WebSockets.
 
     Cause: ASGI_APPLICATION is not set (`manage.py check` says nothing, `runserver` raises CommandError), its module
-    does not import, or ProtocolTypeRouter has no "websocket" entry. Shows as: the server does not start, or every
-    handshake ends with 500. Fix: ASGI_APPLICATION = "config.asgi.application".
+    does not import, or only after Django's apps are loaded (models before get_asgi_application()), or
+    ProtocolTypeRouter has no "websocket" entry. Shows as: the server does not start, or every handshake ends with 500.
+    Fix: ASGI_APPLICATION = "config.asgi.application".
     """
+    if early := survey.extra.get("asgi_early"):
+        where = place_of(survey, early)
+        yield fail(
+            f"{where} imports models before Django is ready: a server that is started with {_named(survey)} ends with "
+            "AppRegistryNotReady (runserver does not)",
+            hint=f"call get_asgi_application() above the import at {where}, and keep its result for the router",
+            subject=where,
+        )
+        return
     if error := survey.error("asgi"):
         where = place_of(survey, error)
         yield fail(
@@ -182,6 +210,12 @@ def asgi(survey: Survey) -> Iterator[Finding]:
             f"{listed([str(one['name']) for one in consumers])}",
             hint='ProtocolTypeRouter({"http": ..., "websocket": URLRouter(...)})',
         )
+
+
+def _named(survey: Survey) -> str:
+    """The application as a command line names it."""
+    module, _, name = str(survey.extra.get("asgi_application") or "config.asgi.application").rpartition(".")
+    return f"{module}:{name}"
 
 
 def _runserver_is_of_channels(survey: Survey) -> bool:

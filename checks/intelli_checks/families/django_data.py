@@ -66,6 +66,10 @@ _SAYS = (
         "correct HOST in DATABASES: {HOST} is no name here",
     ),
     (
+        r"timeout expired|timed out",
+        "does a firewall drop what goes to {HOST}:{PORT}? nc -vz {HOST} {PORT}; else the server is overloaded or stuck",
+    ),
+    (
         r"Connection refused|Can't connect",
         "start the database server at {HOST}:{PORT}, or correct HOST and PORT in DATABASES",
     ),

@@ -66,10 +66,12 @@ def channels(ctx: Context) -> tuple[Endpoint, ...]:
         _seen_from(via, _layer(survey, layer, host))
         for layer in survey.layers
         for host in layer.hosts
-        if _on_redis(layer)
+        if _on_redis(layer) and not layer.problem
     ]
     if found:
         return tuple(found)
+    if any(layer.problem for layer in survey.layers):  # where it would end up is not where it is meant to be
+        raise Skip("the channel layer cannot be built as declared", because="channels.layer")
     if survey.layers:
         raise Skip(f"the channel layer is not on Redis: {', '.join(layer.backend for layer in survey.layers)}")
     raise Skip("the project has no channel layer", because=APP if survey.errors else None)

@@ -170,7 +170,7 @@ _EXTRA = (
     "settings_defaults", "main", "module", "exposed", "namespace", "config_source", "deprecated",
     "broker_configured", "broker_refused", "overriding", "results_backend", "beat_replaced", "eager",
     "settings_names", "shared_tasks", "task_modules_left_out",
-    "asgi_application", "asgi_protocols", "asgi_opaque", "listening", "usage", "usage_complete",
+    "asgi_application", "asgi_protocols", "asgi_opaque", "asgi_early", "listening", "usage", "usage_complete",
 )  # fmt: skip
 
 

@@ -133,9 +133,9 @@ def gather(ctx: Context, timeout: float) -> Emission:
         if emission.home and not ctx.target.layer:
             emission = _sending(ctx, emission, watched, endpoint, deadline)
         emission = replace(emission, close_code=watched.close_code)
-    return (
-        replace(emission, replicas=dict(_elsewhere(ctx, emission, endpoint, deadline))) if emission.home else emission
-    )
+    if not emission.home:
+        return emission
+    return replace(emission, replicas=dict(_elsewhere(ctx, emission, endpoint, deadline)))
 
 
 def _elsewhere(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from types import SimpleNamespace
 from typing import Any
 
@@ -101,3 +102,26 @@ def test_code_of_the_project_s_own_is_opaque_and_django_s_handler_is_not():
     assert applications._opaque(opaque)
     assert not applications._opaque(handler)
     assert not applications._opaque(Router(application=handler))
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        ("import os\nfrom django.core.asgi import get_asgi_application\nfrom shop.routing import urls\n", 3),
+        ("app = get_asgi_application()\nfrom shop.routing import urls\n", None),
+        ("import django\ndjango.setup()\nfrom shop.routing import urls\n", None),
+        ("import os\nos.environ.setdefault('A', 'b')\napplication = get_asgi_application()\n", None),
+    ],
+)
+def test_only_imports_before_django_is_ready_are_tried_in_a_fresh_interpreter(code, line):
+    assert applications._early_import(ast.parse(code)) == line
+
+
+def test_an_import_that_needs_django_s_apps_too_early_is_told_with_its_line(tmp_path, monkeypatch):
+    (tmp_path / "early.py").write_text("import os\nimport needy\napplication = get_asgi_application()\n")
+    (tmp_path / "needy.py").write_text("class AppRegistryNotReady(Exception): ...\nraise AppRegistryNotReady\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(applications.values, "module_file", lambda module: str(tmp_path / f"{module}.py"))
+    assert applications._too_early("early") == {"file": str(tmp_path / "early.py"), "line": 2}
+    (tmp_path / "needy.py").write_text("")
+    assert applications._too_early("early") is None

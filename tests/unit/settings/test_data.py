@@ -35,6 +35,7 @@ def said(check: str, django: dict | None = None, **audit: object) -> str:
         ("connection to server failed: Connection refused", "start the database server at db:5432"),
         ("failed to resolve host 'db': Name or service not known", "correct HOST in DATABASES: db is no name here"),
         ("database is locked", "fuser -v shop"),
+        ("connection timeout expired", "nc -vz db 5432"),
         ("something else", "python manage.py dbshell --database default"),
     ],
 )

@@ -88,6 +88,8 @@ def routed(django: dict[str, Any] | None = None, extra: dict[str, Any] | None = 
 
 
 IN_MEMORY = (LayerDecl("default", "channels.layers.InMemoryChannelLayer"),)
+EARLY = {"file": f"{HERE}/shop/asgi.py", "line": 5}
+HASTY = (LayerDecl("default", "channels_redis.core.RedisChannelLayer", config={"group_expiry": 5}),)
 LOCAL = (LayerDecl("local", "channels.layers.InMemoryChannelLayer"),)
 CHAT = {"path": "ws/chat/", "consumer": "chat.Consumer", "layer": None}
 PUBSUB = (LayerDecl("default", "channels_redis.pubsub.RedisPubSubChannelLayer", (Dsn("redis://redis:6379/1"),)),)
@@ -346,6 +348,8 @@ SPEAKS: list[tuple[Callable[..., Any], Survey, str, str]] = [
     ),
     (channels_settings.handlers, routed(extra=use("untyped")), "ERROR", "without a type"),
     (channels_settings.group_names, core(extra=groups("job:*", sent="job:*")), "ERROR", "':' raises TypeError"),
+    (channels_settings.asgi, routed(extra={"asgi_early": EARLY}), "ERROR", "shop/asgi.py:5 imports models before"),
+    (channels_settings.layer, core(layers=HASTY), "WARNING", "leaves its groups in silence"),
     (channels_use.transactions, routed(extra=use("event_in_transaction")), "WARNING", "before its transaction"),
     (channels_use.awaited, routed(extra=use("unawaited", call="self.accept")), "ERROR", "never awaited"),
     (channels_use.awaited, routed(extra=use("sync_in_loop", function="connect")), "ERROR", "RuntimeError"),
@@ -432,6 +436,7 @@ SILENT: list[tuple[Callable[..., Any], Survey]] = [
     (channels_settings.handlers, routed(extra={"listening": ["thumbs_make"], **use("event", type="thumbs.make")})),
     (channels_use.awaited, routed(extra=use("sync_method", name="room_of", consumer="Jobs"))),
     (channels_use.transactions, routed(extra=use("event", type="job.event"))),
+    (channels_settings.layer, core()),
     (channels_settings.group_names, core(layers=PUBSUB, extra=groups("job:*", sent="job:*"))),
     (channels_settings.group_names, routed(extra=groups("job_*", "job-*"))),
     (channels_settings.group_names, routed(extra=groups("job_*", sent=None))),

@@ -73,3 +73,20 @@ def test_a_host_from_a_variable_that_is_not_set_is_a_problem_of_the_layer(host):
 def test_layers_that_nobody_parsed_are_a_problem():
     (_, (layer,)), *_ = channels_side.layers(SimpleNamespace(settings={"CHANNEL_LAYERS": "{}"}))
     assert layer["hosts_error"] == "CHANNEL_LAYERS is str, not dict"
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"CONFIG": {"hosts": {"address": "redis://r"}}}, "a table where channels_redis wants a list"),
+        ({"CONFIG": {"hosts": "redis://r"}}, "a string where channels_redis wants a list"),
+        ({"CONFIG": {"expire": 60}}, "RedisChannelLayer takes no 'expire' in CONFIG"),
+        ({"hosts": ["redis://r"]}, "hosts stands beside CONFIG"),
+        ({"CONFIG": {"hosts": ["redis://r"], "prefix": "shop"}}, None),
+        ({"ROUTING": "shop.routing.channel_routing"}, None),
+    ],
+)
+def test_what_a_layer_does_not_take_or_never_sees_is_a_problem(config, words):
+    settings = {"CHANNEL_LAYERS": {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer", **config}}}
+    (_, (layer,)), *_ = channels_side.layers(SimpleNamespace(settings=settings))
+    assert words in layer["hosts_error"] if words else "hosts_error" not in layer

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import re
+import subprocess
 import sys
 import types
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from . import values
+from . import detect, values
 
 Facts = Iterator[tuple[str, Any]]
 MAX_NESTING = 30
@@ -26,12 +29,57 @@ def routes(interview: Any) -> Facts:
     module, _, name = str(path).replace(":", ".").rpartition(".")
     application = getattr(importlib.import_module(module), name)
     yield "asgi_application", path
+    if early := _too_early(module):
+        yield "asgi_early", early
     protocols = _protocols(application)
     yield "asgi_protocols", sorted(protocols)
     yield "asgi_opaque", not protocols and _opaque(application)
     yield "websocket_routes", list(_walk(application, "", [], 0))
     others = [one for protocol, one in protocols.items() if protocol != "websocket"]
     yield "listening", sorted({name for one in others for name in _listening(one, 0)})
+
+
+def _too_early(module: str) -> dict[str, Any] | None:
+    """The import that needs Django's apps before they are loaded, as a server started by hand finds it.
+
+    We have loaded them long since, so a fresh interpreter is asked, and only where the order looks like it.
+    """
+    file = values.module_file(module)
+    tree = detect.parse(Path(file)) if file else None
+    first = _early_import(tree) if tree else None
+    if first is None:
+        return None
+    told = b""
+    with suppress(OSError, subprocess.SubprocessError):
+        argv = [sys.executable, "-c", f"import {module}"]
+        told = subprocess.run(  # noqa: S603 - the project's own module, as its server imports it
+            argv, check=False, capture_output=True, timeout=FRESH_SECONDS, stdin=subprocess.DEVNULL
+        ).stderr
+    if b"AppRegistryNotReady" not in told:
+        return None
+    lines = [int(line) for line in re.findall(rf'File "{re.escape(str(file))}", line (\d+)'.encode(), told)]
+    return {"file": file, "line": lines[0] if lines else first}
+
+
+FRESH_SECONDS = 10.0
+
+
+def _early_import(tree: ast.Module) -> int | None:
+    """Line of the first import of more than Django's own start before `get_asgi_application()` or `setup()`."""
+    for node in tree.body:
+        calls = [one for one in ast.walk(node) if isinstance(one, ast.Call)]
+        names = {str(getattr(one.func, "attr", getattr(one.func, "id", ""))) for one in calls}
+        if names & {"get_asgi_application", "setup"} and isinstance(node, (ast.Assign, ast.Expr)):
+            return None
+        modules = [getattr(node, "module", None) or ""] if isinstance(node, ast.ImportFrom) else []
+        modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if any(name not in _STARTS and name.partition(".")[0] not in _STDLIB for name in modules):
+            return node.lineno
+    return None
+
+
+_STARTS = ("django", "django.core.asgi", "channels.routing", "django.urls")
+_STDLIB = (*getattr(sys, "stdlib_module_names", ()), "os", "sys", "pathlib", "__future__")
 
 
 def _guess(interview: Any) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -32,11 +33,28 @@ def _layer(alias: str, config: dict[str, Any]) -> dict[str, Any]:
     told["hosts"] = [_host(one) for one in _host_list(hosts)] if backend.startswith("channels_redis") else []
     if any(_unset(one) for one in _host_list(hosts)):
         told["hosts_error"] = "an entry of hosts is None: is the variable set that it is read from?"
-    if isinstance(hosts, (str, bytes)):
-        told["hosts_error"] = "a string where channels_redis wants a list of hosts"
+    elif isinstance(hosts, (str, bytes, dict)):
+        kind = "a table" if isinstance(hosts, dict) else "a string"
+        told["hosts_error"] = f"{kind} where channels_redis wants a list of hosts"
+    elif wrong := _misplaced(backend, config):
+        told["hosts_error"] = wrong
     if keys:
         told["config"]["encryption"] = [hashlib.sha256(str(key).encode()).hexdigest()[:12] for key in keys]
     return told
+
+
+def _misplaced(backend: str, config: dict[str, Any]) -> str | None:
+    """What the layer does not take, and what stands beside CONFIG, where nobody reads it."""
+    module, _, name = backend.rpartition(".")
+    try:
+        takes = inspect.signature(getattr(importlib.import_module(module), name)).parameters
+    except Exception:  # noqa: BLE001 - told by the import
+        return None
+    if beside := sorted(set(config) & set(takes)):
+        return f"{beside[0]} stands beside CONFIG, where nobody reads it"
+    open_ended = any(one.kind is one.VAR_KEYWORD for one in takes.values())
+    unknown = [] if open_ended else sorted(set(config.get("CONFIG") or {}) - set(takes))
+    return f"{name} takes no {unknown[0]!r} in CONFIG, only {', '.join(takes)}" if unknown else None
 
 
 def _import_error(backend: str) -> str | None:
