@@ -183,6 +183,7 @@ def static(ctx: Context) -> Iterator[Finding]:
     and every page with a style sheet fail, an API works. Asked where a web server runs; workers need none.
     Fix: collectstatic, as part of each deploy.
     """
+    _ = ctx.web_server  # raises Skip where none runs
     survey = ctx.survey
     told = survey.django.get("static") or {}
     if told.get("manifest") and not told.get("collected") and not for_development(survey):

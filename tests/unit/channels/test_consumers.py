@@ -85,3 +85,8 @@ def test_an_event_inside_a_transaction_is_found_and_one_after_it_is_not():
     inside = f"with transaction.atomic():\n    transaction.on_commit(lambda: {send})"
     assert kinds_of(inside, "event_in_transaction") == []
     assert kinds_of(send, "event_in_transaction") == []
+
+
+def test_code_that_reads_from_the_layer_itself_is_found():
+    assert kinds_of("await channel_layer.receive(name)", "receives") == ["receives"]
+    assert kinds_of("await channel_layer.group_add('board', name)\nqueue.receive(1)", "receives") == []

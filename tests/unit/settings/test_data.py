@@ -22,7 +22,8 @@ ERROR = {"step": "caches", "type": "ConnectionError", "message": "Error 111. Con
 
 def said(check: str, django: dict | None = None, **audit: object) -> str:
     survey = Survey("here", django={"DEBUG": False, **(django or {})})
-    ctx = SimpleNamespace(audits={"here": Audit("here", **audit)}, surveys={"here": survey}, survey=survey)
+    told = {"audits": {"here": Audit("here", **audit)}, "surveys": {"here": survey}, "survey": survey}
+    ctx = SimpleNamespace(**told, web_server=None)
     return "; ".join(f"{one.severity.name} {one.message} | {one.hint}" for one in registry[check].run(ctx))
 
 
@@ -120,3 +121,15 @@ def test_static_files_that_nobody_collected_are_told_where_people_are_served():
     assert said("django.static", {"static": {**manifest, "collected": True}}) == ""
     assert said("django.static", {"static": manifest, "DEBUG": True}) == ""
     assert said("django.static", {"static": None}) == ""
+
+
+def test_where_no_web_server_runs_nobody_needs_static_files():
+    class Unserved:
+        survey = Survey("here", django={"static": {"manifest": "/s.json", "collected": False}})
+
+        @property
+        def web_server(self):
+            raise Skip("say where the web server is")
+
+    with pytest.raises(Skip):
+        list(registry["django.static"].run(Unserved()))

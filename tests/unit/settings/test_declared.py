@@ -553,3 +553,9 @@ def test_an_app_that_imports_some_task_modules_may_leave_the_rest_to_another():
     left, chosen = {"task_modules_left_out": ["mail.tasks"]}, (TaskDecl("orders.tasks.pack", "orders.tasks"),)
     (found,) = judged(celery_app.discovery, project(extra=left, tasks=chosen))
     assert found.severity is Severity.WARNING
+
+
+def test_events_for_code_that_reads_from_the_layer_itself_need_no_handler():
+    reads = [*use("receives")["usage"], *use("untyped")["usage"], *use("event", type="feed.item")["usage"]]
+    with pytest.raises(Skip, match="reads from the layer itself"):
+        judged(channels_settings.handlers, routed(extra={"usage": reads}))

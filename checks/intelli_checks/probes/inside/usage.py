@@ -116,6 +116,8 @@ class _Reader(ast.NodeVisitor):
             self.add("get", node)
         elif called == "group_send" or (called == "send" and consumers.is_layer(_owner(node), self.layers)):
             self._event(called, node)
+        elif called == "receive" and consumers.is_layer(_owner(node), self.layers):
+            self.add("receives", node)
         if called in ("group_send", "group_add") and node.args:
             self.add(called, node, group=group_names.text(node.args[0], self.texts))
         self.generic_visit(node)
