@@ -9,7 +9,7 @@ import pytest
 from tests.unit.celery.states import NOW, ask, context, node, running
 
 from intelli_checks.dsn import Dsn
-from intelli_checks.model import Skip
+from intelli_checks.model import Severity, Skip
 from intelli_checks.probes import versions as probe
 from intelli_checks.probes.beat import BeatFacts
 from intelli_checks.probes.canary import Canary
@@ -21,6 +21,7 @@ from intelli_checks.probes.results import ResultStore
 from intelli_checks.probes.survey import QueueDecl, Survey, TaskDecl
 from intelli_checks.probes.versions import versions
 from intelli_checks.probes.workers import WorkerFleet
+from intelli_checks.registry import registry
 from intelli_checks.target import Target
 from intelli_ops.state import StateFile
 
@@ -208,10 +209,11 @@ def behind(told: Control) -> list[str]:
     return ask("celery.broker", ctx)
 
 
-def test_a_broker_that_is_no_redis_and_was_only_named_is_not_passed():
-    ctx = context(survey=ON_AMQP)
-    ctx.target = replace(ctx.target, broker=Dsn("amqp://mq//"))
-    assert [line.partition(":")[0] for line in ask("celery.broker", ctx)] == ["WARNING"]
+def test_a_broker_that_is_no_redis_and_was_named_is_the_one_that_is_judged():
+    ctx = context(survey=ON_AMQP, control=Control(reached=False, problem="refused"))
+    ctx.target = replace(ctx.target, broker=Dsn("amqp://other//"))
+    (found,) = registry["celery.broker"].run(ctx)
+    assert (found.severity, found.subject) == (Severity.ERROR, "amqp://other//")
 
 
 def test_a_broker_that_counts_consumers():
