@@ -27,6 +27,8 @@ BARRIER = "ping"
 """Sent last. A node works through its mailbox in order, so who answered this has answered everything before it; and it
 is the only command Celery's beat answers."""
 BATCH = 25
+FAR = 6
+"""Steps, each a round trip: the question, the worker's answer, our reading of it in batches."""
 LARGE = 16 * 1024 * 1024
 """Bytes kept of one read: a worker that holds a few large messages tells them whole."""
 
@@ -123,7 +125,9 @@ def ask(
                 raise reply
         listeners = min(reply for reply in published if isinstance(reply, int))
         said.listeners = min(listeners, len(destination)) if destination is not None else listeners
-        _collect(connection, box, said, began + timeout)
+        # Every step of an answer takes as long as ours did: on a distant Redis nobody is silent who is only far away.
+        far = time.monotonic() - began
+        _collect(connection, box, said, began + timeout + min(FAR * far, timeout))
     finally:
         with suppress(DialError):  # what broke the connection is told already, or by whoever uses it next
             connection.pipeline([("SREM", binding, member), ("DEL", box)])

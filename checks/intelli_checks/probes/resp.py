@@ -32,6 +32,8 @@ LARGEST = 512 * 1024 * 1024
 """Bytes a value of Redis may have (proto-max-bulk-len): whoever announces more is no Redis."""
 END = 64 * 1024
 """Bytes kept of a value that is read past."""
+STEPS = 8
+"""How often as long as connecting and logging in a conversation may take on a distant server, beyond its time."""
 MAX_DEPTH = 16
 _MAX_LINE = 64 * 1024
 _TYPES = (b"", b"+", b"-", b":", b"$", b"*")
@@ -87,12 +89,15 @@ class Connection:
         tls: Mapping[str, str] | None = None,
         database: int | None = None,
         via: Place | None = None,
+        patient: bool = False,
     ) -> Self:
         """Connect, encrypt, authenticate and select as the URL says; raises DialError naming the step that broke.
 
-        `via` is where to connect from, when not from here.
+        `via` is where to connect from, when not from here. A `patient` conversation with a server that is far away gets
+        the time its distance takes, up to as much again.
         """
-        deadline = time.monotonic() + timeout
+        began = time.monotonic()
+        deadline = began + timeout
         sock = _connect(dsn, deadline) if via is None else _connect_from(via, dsn, deadline)
         connection = cls(sock, deadline)
         try:
@@ -102,6 +107,8 @@ class Connection:
         except BaseException:
             connection.close()
             raise
+        if patient:
+            connection.deadline += min(STEPS * (time.monotonic() - began), timeout)
         return connection
 
     def __enter__(self) -> Self:

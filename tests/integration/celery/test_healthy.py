@@ -7,6 +7,9 @@ import signal
 
 import pytest
 
+from intelli_checks.model import Outcome
+from intelli_fixtures.proxy import proxy
+
 
 def litter(lab) -> list[str]:
     """Keys that our own questions would leave behind."""
@@ -25,6 +28,18 @@ def test_a_fleet_at_rest_is_green_and_every_queue_is_proved(lab, failing, told):
     assert told(results["celery.canary"]).count("executed in") == 2
     assert litter(lab) == []
     assert sum(result.seconds for result in results.values()) < 3
+
+
+def test_a_redis_far_away_makes_answers_late_and_no_worker_silent(lab, failing, monkeypatch):
+    """A third of a second there and back: each step of a question takes that long, and nobody is to be blamed."""
+    lab.worker("one", "-c", "2")
+    with proxy(lab.redis.port) as link:
+        link.add("latency", latency=160, stream="upstream")
+        link.add("latency", latency=160)
+        monkeypatch.setattr(lab, "url", lab.url.replace(str(lab.redis.port), str(link.port)))
+        results = lab.check()
+    assert failing(results) == {}
+    assert [id_ for id_, result in results.items() if result.outcome is Outcome.WARNED] == []
 
 
 def test_a_busy_solo_worker_is_busy_not_dead(lab, failing, told):
