@@ -19,7 +19,7 @@ def opened(layout: Layout, timeout: float, who: str = "the broker") -> Iterator[
     forbids is not visible, which is no fault of the system.
     """
     try:
-        with Connection.open(layout.dsn, timeout, tls=layout.tls, via=layout.via, patient=True) as connection:
+        with Connection.open(layout.dsn, timeout, tls=layout.tls, via=layout.via).patient() as connection:
             yield connection
     except DialError as error:
         raise Unavailable(

@@ -102,7 +102,7 @@ def gather(
     Channels with a name are looked for below `prefixes`: nothing else tells their keys from other people's.
     """
     try:
-        with Connection.open(endpoint.dsn, timeout, tls=endpoint.tls, via=endpoint.via, patient=True) as connection:
+        with Connection.open(endpoint.dsn, timeout, tls=endpoint.tls, via=endpoint.via).patient() as connection:
             numbers = databases or (endpoint.dsn.database,)
             states = []
             for number in numbers:
@@ -121,7 +121,7 @@ def gather(
 def databases(endpoint: Endpoint, timeout: float) -> tuple[int, ...]:
     """The numbers of all databases of the server that hold keys."""
     try:
-        with Connection.open(endpoint.dsn, timeout, tls=endpoint.tls, via=endpoint.via, patient=True) as connection:
+        with Connection.open(endpoint.dsn, timeout, tls=endpoint.tls, via=endpoint.via).patient() as connection:
             told = connection.call("INFO", "keyspace")
     except (DialError, ReplyError):
         return (endpoint.dsn.database,)

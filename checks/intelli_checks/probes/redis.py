@@ -113,7 +113,7 @@ def gather(endpoint: Endpoint, timeout: float) -> RedisFacts:
     require_readable(endpoint)
     try:
         first = timeout * FIRST_LOOK
-        with Connection.open(endpoint.dsn, first, tls=endpoint.tls, via=endpoint.via, patient=True) as connection:
+        with Connection.open(endpoint.dsn, first, tls=endpoint.tls, via=endpoint.via).patient() as connection:
             return _converse(connection, endpoint)
     except DialError as error:
         raise redis_outage.explain(error, _place(endpoint, deadline)) from error

@@ -75,6 +75,7 @@ class Connection:
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         self.sock = sock
         self.deadline = deadline
+        self._spare = 0.0
         self._buffer = bytearray()
         self._cursor = 0
         self._allowance = MAX_REPLY
@@ -89,12 +90,10 @@ class Connection:
         tls: Mapping[str, str] | None = None,
         database: int | None = None,
         via: Place | None = None,
-        patient: bool = False,
     ) -> Self:
         """Connect, encrypt, authenticate and select as the URL says; raises DialError naming the step that broke.
 
-        `via` is where to connect from, when not from here. A `patient` conversation with a server that is far away gets
-        the time its distance takes, up to as much again.
+        `via` is where to connect from, when not from here.
         """
         began = time.monotonic()
         deadline = began + timeout
@@ -107,9 +106,13 @@ class Connection:
         except BaseException:
             connection.close()
             raise
-        if patient:
-            connection.deadline += min(STEPS * (time.monotonic() - began), timeout)
+        connection._spare = min(STEPS * (time.monotonic() - began), timeout)
         return connection
+
+    def patient(self) -> Self:
+        """The same, where a server that is far away gets the time its distance takes, up to as much again."""
+        self.deadline += self._spare
+        return self
 
     def __enter__(self) -> Self:
         return self
