@@ -73,12 +73,17 @@ def _early_import(tree: ast.Module) -> int | None:
             return None
         modules = [getattr(node, "module", None) or ""] if isinstance(node, ast.ImportFrom) else []
         modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        if any(name not in _STARTS and name.partition(".")[0] not in _STDLIB for name in modules):
+        if any(not _needs_no_apps(name) for name in modules):
             return node.lineno
     return None
 
 
-_STARTS = ("django", "django.core.asgi", "channels.routing", "django.urls")
+def _needs_no_apps(module: str) -> bool:
+    top = module.partition(".")[0]
+    return top in (*_STDLIB, "channels") or module == "django" or module.startswith(_STARTS)
+
+
+_STARTS = ("django.conf", "django.core.", "django.urls", "django.utils")
 _STDLIB = (*getattr(sys, "stdlib_module_names", ()), "os", "sys", "pathlib", "__future__")
 
 
