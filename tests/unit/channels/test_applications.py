@@ -111,10 +111,7 @@ def test_code_of_the_project_s_own_is_opaque_and_django_s_handler_is_not():
         ("app = get_asgi_application()\nfrom shop.routing import urls\n", None),
         ("import django\ndjango.setup()\nfrom shop.routing import urls\n", None),
         ("import os\nos.environ.setdefault('A', 'b')\napplication = get_asgi_application()\n", None),
-        (
-            "from channels.auth import AuthMiddlewareStack\nfrom django.urls import path\napp = get_asgi_application()\n",
-            None,
-        ),
+        ("from channels.auth import AuthMiddleware\nimport django.urls\napp = get_asgi_application()\n", None),
         ("from django.contrib.auth.models import User\napp = get_asgi_application()\n", 1),
     ],
 )
