@@ -25,7 +25,7 @@ def path(ctx: Context) -> Iterator[Finding]:
     """
     given, survey = ctx.target.websocket, declared(ctx)
     if not given:
-        raise Skip("no path was named (--websocket): the declared routes are tried")
+        raise Skip("no path was named: the declared routes are tried")
     if survey is None or not survey.websocket_routes:
         raise Skip("the project declares no WebSocket routes to compare with")
     if find(urlsplit(given).path, survey.websocket_routes) is None:

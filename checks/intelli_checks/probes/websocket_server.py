@@ -80,6 +80,17 @@ def base(target: Target) -> str:
     raise Skip(ASK)
 
 
+def address(ctx: Context) -> str:
+    """`base`; where a project serves no pages by Django, and nobody named a server, there is nothing to ask for."""
+    try:
+        return base(ctx.target)
+    except Skip:
+        survey = declared(ctx)
+        if survey is not None and not survey.django:
+            raise Skip("no web server was named, and this is no Django project") from None
+        raise
+
+
 def login(target: Target) -> dict[str, str]:
     """`user:password@` of the address as the header a browser makes of it (RFC 7617)."""
     for address in (target.web, target.websocket):
@@ -116,9 +127,9 @@ def headers(target: Target) -> dict[str, str]:
     return filled
 
 
-def look(target: Target, timeout: float) -> Server:
+def look(ctx: Context, timeout: float) -> Server:
     """One GET of a page that is not there; raises Skip without an address, Unavailable when nothing answers."""
-    where = base(target)
+    target, where = ctx.target, address(ctx)
     try:
         answer = http.call("GET", where + NO_PAGE, timeout * 0.7, headers=login(target))
     except Unavailable as outage:
@@ -156,6 +167,7 @@ def _try_other_scheme(where: str, timeout: float) -> None:
 
 def shake(ctx: Context, timeout: float) -> Handshakes:
     """Try the path with three origins at the same time."""
+    address(ctx)
     target, survey = ctx.target, declared(ctx)
     routes = choose(target.websocket, survey.websocket_routes if survey else ())
     if not routes:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from intelli_checks.model import Skip
 from intelli_checks.probes import websocket_server
 from intelli_checks.probes.survey import LayerDecl, Survey
 from intelli_checks.probes.websocket import Attempt
@@ -15,7 +17,7 @@ from intelli_checks.probes.websocket_events import Emission, Joined, layer_of
 from intelli_checks.probes.websocket_route import Route
 from intelli_checks.probes.websocket_server import Handshakes, Server
 from intelli_checks.registry import registry
-from intelli_checks.target import Target
+from intelli_checks.target import Place, Target
 
 registry.load()  # a family's needs are declared by the families before it
 
@@ -109,6 +111,18 @@ def test_a_login_in_the_address_is_sent_as_browsers_do_and_not_shown(given):
 def test_without_a_login_nothing_is_sent():
     assert websocket_server.headers(Target(Path(), web="http://shop:8000/")) == {}
     assert websocket_server.base(Target(Path(), web="http://shop:8000/base/")) == "http://shop:8000/base"
+
+
+@pytest.mark.parametrize(
+    ("django", "advice"), [({}, "this is no Django project"), ({"ROOT_URLCONF": "shop.urls"}, "--web http://")]
+)
+def test_a_web_server_is_asked_for_where_there_can_be_one(tmp_path, django, advice):
+    """Who has a handful of Celery tasks alone is not told to name one."""
+    target = Target(tmp_path, places=(Place("here", ("python",)),))
+    ctx: Any = SimpleNamespace(target=target, survey=Survey("here", django=django))
+    for ask in (websocket_server.look, websocket_server.shake):
+        with pytest.raises(Skip, match=advice):
+            ask(ctx, 1.0)
 
 
 def answered(status: int, gist: str = "", allowed: tuple[str, ...] = (), location: str = "") -> str:
