@@ -9,7 +9,7 @@ from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
 from intelli_checks.families.redis_seen import ROLES, answers, endpoints
 from intelli_checks.model import Finding, Severity, Skip, Stage, Unavailable, fail, info, warn
-from intelli_checks.probes.redis import UNSURE
+from intelli_checks.probes.redis import UNSURE, Endpoint
 from intelli_checks.probes.redis_facts import RedisFacts, Refusal
 from intelli_checks.registry import check
 from intelli_checks.text import safe
@@ -27,9 +27,22 @@ def broker(ctx: Context) -> Iterator[Finding]:
     PING alone proves little: a full Redis, a replica, one whose disk is full and a sentinel all answer it.
 
     The message names the step that broke; the hint is what to type. Any later check that needs this Redis is skipped
-    until it holds.
+    until it holds. Of several URLs (`redis://a;redis://b`) the first that answers is the broker, as kombu has it.
     """
-    yield from _judge(ctx, "broker")
+    found = list(_judge(ctx, "broker"))
+    yield from found
+    if not _kinds(found):
+        yield from _passed_over(ctx.broker_endpoint)
+
+
+def _passed_over(endpoint: Endpoint) -> Iterator[Finding]:
+    for address in endpoint.passed_over:
+        yield warn(
+            f"{address} does not answer, so {endpoint.dsn.address} is the broker; once it is back, whoever connects "
+            "anew goes there, and workers that stay take nothing from it",
+            hint=f"start the server at {address}, then: intelli-ops restart-workers   # or take it out of the list",
+            subject=endpoint.subject,
+        )
 
 
 @check("redis.results", stage=Stage.LIVE, timeout=6.0, after=["celery.app"])

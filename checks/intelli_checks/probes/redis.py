@@ -80,6 +80,8 @@ class Endpoint:
     sentinel_login: Mapping[str, Any] = field(default_factory=dict)
     sentinels: str = ""
     """How to ask the sentinel that named this server, where one did."""
+    passed_over: tuple[str, ...] = ()
+    """Addresses before this one in a list of brokers, which do not answer."""
 
     @property
     def subject(self) -> str:

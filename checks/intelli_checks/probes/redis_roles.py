@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from intelli_checks.dsn import Dsn
 from intelli_checks.model import Skip, Unavailable
 from intelli_checks.probes import redis_rights, redis_sentinel
 from intelli_checks.probes.redis import Endpoint
+from intelli_checks.probes.resp import Connection, DialError
 from intelli_checks.probes.survey import LayerDecl, Survey
 from intelli_checks.target import Place
 from intelli_checks.text import safe
@@ -265,5 +267,16 @@ def _in_container(survey: Survey | None = None) -> bool:
 
 
 def dial(endpoint: Endpoint, timeout: float) -> Endpoint:
-    """`endpoint` itself, or the master its sentinels name."""
-    return redis_sentinel.master(endpoint, timeout) if endpoint.dsn.transport == "sentinel" else endpoint
+    """`endpoint` itself, or the master its sentinels name, or whom kombu moves on to in a list of brokers."""
+    if endpoint.dsn.transport == "sentinel":
+        return redis_sentinel.master(endpoint, timeout)
+    members = endpoint.dsn.members
+    return _first_that_answers(endpoint, members, timeout) if len(members) > 1 else endpoint
+
+
+def _first_that_answers(endpoint: Endpoint, members: Sequence[Dsn], timeout: float) -> Endpoint:
+    """They are tried in order (Celery user guide, `broker_failover_strategy`); where none answers, it is the first."""
+    for position, member in enumerate(members):
+        with suppress(DialError), Connection.open(member, timeout / len(members), tls=endpoint.tls, via=endpoint.via):
+            return replace(endpoint, dsn=member, passed_over=tuple(one.address for one in members[:position]))
+    return replace(endpoint, dsn=members[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from tests.integration.redis.harness import PASSWORD, check, failing, kinds, names, outcomes, with_login
+from tests.integration.redis.harness import PASSWORD, check, failing, findings, kinds, names, outcomes, with_login
 
 from intelli_checks import Outcome
 from intelli_fixtures.processes import free_port, until
@@ -40,6 +40,19 @@ def test_a_results_server_that_is_down_is_its_own_failure(redis):
     store.stop()
     report = check(broker.url(), results=store.url())
     assert failing(report) == ["redis.results"]
+
+
+def test_of_several_brokers_the_first_that_answers_is_asked_and_the_others_are_told(redis):
+    first, second = redis(), redis(save="3600 1")
+    both = f"{first.url()};{second.url()}"
+    assert "127.0.0.1" not in str([found.message for found in findings(check(both), "redis.broker")])
+    first.stop()
+    report = check(both)
+    assert not failing(report)
+    assert outcomes(report)["redis.broker"] == "warned"
+    assert f"127.0.0.1:{second.port} is the broker" in findings(report, "redis.broker")[-1].message
+    second.stop()
+    assert f"127.0.0.1:{first.port}" in names(check(both), "refused").subject
 
 
 def test_password_missing_wrong_and_needless(redis):
