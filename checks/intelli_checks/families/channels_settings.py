@@ -9,7 +9,7 @@ from typing import Any
 
 from intelli_checks import Finding, Skip, Stage, check, fail, info, warn
 from intelli_checks.dsn import Dsn
-from intelli_checks.families.declared import close_to, for_tests, listed, of_channels, place_of, usage
+from intelli_checks.families.declared import close_to, for_tests, listed, of_channels, place_of, usage, version_of
 from intelli_checks.probes.survey import LayerDecl, Survey
 
 IN_MEMORY = "InMemoryChannelLayer"
@@ -91,7 +91,7 @@ def idle(survey: Survey) -> Iterator[Finding]:
     where any quick test passes. Fix: a socket_timeout of None or above 5 for each host, or redis<8.
     Example: "hosts": [{"address": "redis://127.0.0.1:6379/1", "socket_timeout": None}].
     """
-    redis, channels = _version(survey, "redis"), _version(survey, "channels-redis")
+    redis, channels = version_of(survey, "redis"), version_of(survey, "channels-redis")
     for one in survey.layers:
         if one.problem or not one.backend.endswith("core.RedisChannelLayer"):
             continue
@@ -117,11 +117,6 @@ def _read_timeout(one: LayerDecl, number: int, host: Dsn, redis: tuple[int, ...]
         return float(given)
     except (TypeError, ValueError):
         return None
-
-
-def _version(survey: Survey, name: str) -> tuple[int, ...] | None:
-    told = survey.versions.get(name)
-    return tuple(int(part) for part in re.findall(r"\d+", told)[:3]) if told else None
 
 
 @check("channels.database", stage=Stage.STATIC, needs=["celery.app"])
@@ -152,7 +147,7 @@ def version(survey: Survey) -> Iterator[Finding]:
     Before 4.1 its connections outlived their event loop: `async_to_sync(layer.group_send)` in a task fails now and then
     with "Event loop is closed". Fix: pip install -U channels-redis.
     """
-    found = _version(survey, "channels-redis")
+    found = version_of(survey, "channels-redis")
     if found and (4, 0) <= found < (4, 1):
         yield warn(
             f"channels-redis {survey.versions['channels-redis']} fails in workers: Event loop is closed",
@@ -221,7 +216,7 @@ def _named(survey: Survey) -> str:
 def _runserver_is_of_channels(survey: Survey) -> bool:
     """Whether a `runserver` that asks for ASGI_APPLICATION is installed: daphne's, or that of Channels before 4."""
     apps = [str(app) for app in survey.django.get("INSTALLED_APPS") or ()]
-    return any(app.startswith("daphne") for app in apps) or (_version(survey, "channels") or (4,)) < (4,)
+    return any(app.startswith("daphne") for app in apps) or (version_of(survey, "channels") or (4,)) < (4,)
 
 
 @check("channels.server", stage=Stage.STATIC, needs=["channels.asgi"])
@@ -237,7 +232,7 @@ def server(survey: Survey) -> Iterator[Finding]:
     files = apps.index("django.contrib.staticfiles") if "django.contrib.staticfiles" in apps else None
     if first is not None and files is not None and first > files:
         yield fail("daphne comes after django.contrib.staticfiles", hint='INSTALLED_APPS = ["daphne", ...]: first')
-    elif first is None and (_version(survey, "channels") or (4,)) >= (4,):
+    elif first is None and (version_of(survey, "channels") or (4,)) >= (4,):
         yield info(
             "runserver serves WSGI, so no WebSockets: daphne is not in INSTALLED_APPS (other servers do not need it)"
         )

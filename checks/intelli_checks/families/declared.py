@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import wraps
@@ -11,7 +12,7 @@ from pathlib import PurePath
 from typing import Any, TypeAlias
 
 from intelli_checks.context import Context
-from intelli_checks.model import Finding, Skip
+from intelli_checks.model import Finding, Skip, fail
 from intelli_checks.probes.survey import Survey
 
 Judge: TypeAlias = "Callable[[Survey], Iterable[Finding]]"
@@ -31,6 +32,30 @@ def of_django(judge: Judge) -> Answer:
 def of_channels(judge: Judge) -> Answer:
     """Ask `judge` about each place that declares a channel layer or a WebSocket route; Skip where none does."""
     return _asked(judge, uses_channels, "this project does not use Channels")
+
+
+def version_of(survey: Survey, name: str) -> tuple[int, ...] | None:
+    """The version of a distribution beside the project, as numbers; None where it is not installed."""
+    told = survey.versions.get(name)
+    return tuple(int(part) for part in re.findall(r"\d+", told)[:3]) if told else None
+
+
+def driver_lacking(survey: Survey) -> Finding | None:
+    """What is wrong with the redis-py beside a kombu that would connect with it; None where nothing is."""
+    kombu, installed = survey.versions.get("kombu"), version_of(survey, "redis")
+    wanted = str(survey.extra.get("driver_wanted") or "")
+    if kombu and installed is None:
+        return fail(
+            "the broker is a Redis, and the package redis is not installed: workers and senders cannot connect",
+            hint="pip install redis   # in the project's environment",
+        )
+    if kombu and wanted and installed and installed < tuple(map(int, wanted.split("."))):
+        return fail(
+            f"kombu {kombu} connects with redis-py {wanted} or later, and {survey.versions['redis']} is installed: "
+            "workers and senders raise VersionMismatch",
+            hint=f"pip install 'redis>={wanted}'   # in the project's environment; or an older kombu",
+        )
+    return None
 
 
 def uses_channels(survey: Survey) -> bool:

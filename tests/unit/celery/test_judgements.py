@@ -10,7 +10,7 @@ from tests.unit.celery.states import CONSUMER, NOW, ask, context, node, running
 
 from intelli_checks.dsn import Dsn
 from intelli_checks.families.declared import idle_routes
-from intelli_checks.model import Skip
+from intelli_checks.model import Skip, Unavailable
 from intelli_checks.probes.absence import Absence
 from intelli_checks.probes.canary import Canary
 from intelli_checks.probes.clients import Client
@@ -351,6 +351,14 @@ def test_a_worker_that_leaves_before_it_told_its_tasks_is_not_one_that_has_none(
     assert ask("celery.unregistered", context(fleet=WorkerFleet(2, (leaving, other)), depths=waiting)) == []
     assert ask("celery.unregistered", context(other, depths=waiting))
     assert ask("celery.tasks", context(node(queues=("celery",)), survey=_sent_here()))[0].startswith("ERROR")
+
+
+def test_a_driver_no_worker_can_connect_with_explains_why_none_is_there():
+    survey = replace(_sent_here(), versions={"kombu": "5.7.0", "redis": "5.0.8"}, extra={"driver_wanted": "6.1.0"})
+    ctx = context(fleet=WorkerFleet(0, clients=(), taken=NOW), survey=survey, absence=Absence())
+    with pytest.raises(Unavailable) as raised:
+        ask("celery.workers", ctx)
+    assert raised.value.cause == "celery.broker_url"
 
 
 def _full(seconds: float, behind: int, **more: object) -> list[str]:

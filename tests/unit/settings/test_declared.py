@@ -541,6 +541,22 @@ def test_an_option_the_url_may_not_have():
     assert "CELERY_BROKER_TRANSPORT_OPTIONS = {'socket_timeout': ...}" in found.hint
 
 
+@pytest.mark.parametrize(
+    ("redis", "told"),
+    [
+        ("5.0.8", "ERROR kombu 5.7.0 connects with redis-py 6.1.0 or later, and 5.0.8 is installed"),
+        (None, "ERROR the broker is a Redis, and the package redis is not installed"),
+        ("6.1.0", ""),
+        ("10.0.0", ""),
+    ],
+)
+def test_a_driver_kombu_does_not_connect_with(redis, told):
+    versions = {"kombu": "5.7.0", **({"redis": redis} if redis else {})}
+    found = judged(celery_settings.broker_url, project(versions=versions, extra={"driver_wanted": "6.1.0"}))
+    assert "; ".join(f"{one.severity.name} {one.message}" for one in found).startswith(told)
+    assert bool(found) == bool(told)
+
+
 def test_task_modules_that_no_worker_imports():
     (found,) = judged(celery_app.discovery, project(extra={"task_modules_left_out": ["orders.tasks"]}))
     assert "orders.tasks: defines tasks, and no worker imports it" in found.message

@@ -92,6 +92,7 @@ def declared(interview: Any) -> Facts:
     yield "deprecated", sorted(_deprecated(app))
     yield "broker", _broker(app)
     yield "broker_refused", _refused(app)
+    yield "driver_wanted", driver_wanted()
     yield "broker_configured", _as_url(conf.get("broker_url"))
     # Celery reads these itself, before any configuration.
     variables = ("CELERY_BROKER_WRITE_URL", "CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_RESULT_BACKEND")
@@ -171,8 +172,22 @@ def _refused(app: Any) -> str | None:
     """Why no connection can even be described: an option after the URL's "?" that kombu does not take, say."""
     try:
         app.connection_for_write()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ImportError, AttributeError) as error:  # the last two without the package redis
         return str(error)
+    return None
+
+
+def driver_wanted() -> str | None:
+    """The oldest redis-py that kombu connects with: in `kombu.transport.redis`, whose import takes a tenth of a second.
+
+    The requirement in kombu's metadata is narrower than what works.
+    """
+    import kombu
+
+    with suppress(OSError, TypeError):
+        source = Path(str(kombu.__file__)).with_name("transport").joinpath("redis.py").read_text(encoding="utf-8")
+        if found := re.search(r"redis\.VERSION < \((\d+), (\d+), (\d+)\)", source):
+            return ".".join(found.groups())
     return None
 
 
