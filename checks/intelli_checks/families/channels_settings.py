@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
 
 from intelli_checks import Finding, Skip, Stage, check, fail, info, warn
 from intelli_checks.dsn import Dsn
@@ -354,7 +353,7 @@ def origin(survey: Survey) -> Iterator[Finding]:
     validator another site's page reads what the visitor may read. Fix: AllowedHostsOriginValidator around the routes.
     """
     unchecked = [route for route in survey.websocket_routes if not route.get("origin_checked")]
-    tokens = [route["path"] for route in unchecked if route.get("authenticated") and not takes_cookies(route)]
+    tokens = [route["path"] for route in unchecked if route.get("authenticated") and route.get("cookies") is False]
     open_routes = [route["path"] for route in unchecked if route["path"] not in tokens]
     if tokens:
         yield info(f"nobody checks the Origin for {listed(tokens)}: no cookie lets anybody in there")
@@ -363,13 +362,6 @@ def origin(survey: Survey) -> Iterator[Finding]:
             f"nobody checks the Origin of handshakes for {listed(open_routes)}",
             hint="AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(...))) in the ASGI application",
         )
-
-
-def takes_cookies(route: Mapping[str, Any]) -> bool:
-    """Whether what stands in front of the consumer reads a session."""
-    return any(
-        "Session" in name or "Cookie" in name or name == "AuthMiddleware" for name in route.get("middleware") or ()
-    )
 
 
 @check("channels.user", stage=Stage.STATIC, needs=["channels.asgi"])

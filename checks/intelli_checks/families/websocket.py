@@ -236,11 +236,10 @@ def origin(ctx: Context) -> Iterator[Finding]:
     hint = "AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(...)))" + (
         ', and hosts instead of "*" in ALLOWED_HOSTS' if "*" in found.allowed else ""
     )
-    cookies = any("Session" in name or "Cookie" in name or name == "AuthMiddleware" for name in found.route.middleware)
     message = f"a page of {found.foreign.origin} may open {found.route.name}"
-    if found.route.authenticated and not cookies:
+    if found.route.authenticated and found.route.cookies is False:
         yield info(f"{message}, and brings no cookie that lets it in")
-    elif cookies and not found.route.origin_checked:
+    elif found.route.cookies and not found.route.origin_checked:
         yield fail(f"{message} with the visitor's cookies: cross-site WebSocket hijacking", hint=hint)
     else:
         yield warn(f"{message}: nobody checks the Origin", hint=hint)

@@ -96,7 +96,7 @@ class Survey:
     """DEBUG, ALLOWED_HOSTS, DATABASES engines, MEDIA_ROOT (`media`), INSTALLED_APPS, ASGI_APPLICATION ...; empty
     without Django."""
     websocket_routes: tuple[Mapping[str, Any], ...] = ()
-    """path, consumer, handlers (method names), middleware (outermost first), origin_checked, authenticated."""
+    """path, consumer, handlers (method names), middleware (outermost first), origin_checked, authenticated, cookies."""
     errors: tuple[Mapping[str, Any], ...] = ()
     """What could not be loaded: step, type, message, file, line, module."""
     extra: Mapping[str, Any] = field(default_factory=dict)

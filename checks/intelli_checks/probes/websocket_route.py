@@ -35,6 +35,8 @@ class Route:
     middleware: tuple[str, ...] = ()
     origin_checked: bool | None = None
     authenticated: bool | None = None
+    cookies: bool | None = None
+    """Whether what stands in front of the consumer reads cookies; None where it may."""
     made_up: bool = False
     """Identifiers in the path are ours: nothing may exist under them."""
     looks_up: bool = False
@@ -127,6 +129,7 @@ def _route(path: str, route: Mapping[str, Any], *, made_up: bool) -> Route:
         tuple(route.get("middleware") or ()),
         route.get("origin_checked"),
         route.get("authenticated"),
+        route.get("cookies"),
         made_up,
         bool(route.get("looks_up")),
         str(route.get("layer") or "default"),

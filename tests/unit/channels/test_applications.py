@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from types import SimpleNamespace
 from typing import Any
 
@@ -127,3 +128,13 @@ def test_an_import_that_needs_django_s_apps_too_early_is_told_with_its_line(tmp_
     assert applications._too_early("early") == {"file": str(tmp_path / "early.py"), "line": 2}
     (tmp_path / "needy.py").write_text("")
     assert applications._too_early("early") is None
+
+
+def test_code_of_the_project_s_own_may_read_cookies_where_its_module_speaks_of_them(tmp_path, monkeypatch):
+    (tmp_path / "by_header.py").write_text("class TokenAuth:\n    pass\n")
+    (tmp_path / "by_cookie.py").write_text("NAME = b'cookie'\n\nclass TokenAuth:\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    header, cookie = (importlib.import_module(name).TokenAuth() for name in ("by_header", "by_cookie"))
+    assert applications._cookies([header], ["TokenAuth"]) is False
+    assert applications._cookies([header, cookie], ["TokenAuth", "TokenAuth"]) is None
+    assert applications._cookies([header], ["SessionMiddleware"]) is True

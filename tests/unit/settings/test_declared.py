@@ -330,7 +330,12 @@ SPEAKS: list[tuple[Callable[..., Any], Survey, str, str]] = [
     (django.allowed_hosts, project(django={"ALLOWED_HOSTS": ["a.example", "b.example:80"]}), "WARNING", "b.example:80"),
     (django.allowed_hosts, project(django={"ALLOWED_HOSTS": ["*", "a.example:80"]}), "WARNING", "any Host header"),
     (channels_settings.origin, routed(origin_checked=False), "WARNING", "nobody checks the Origin"),
-    (channels_settings.origin, routed(origin_checked=False, middleware=["TokenAuth"]), "INFO", "no cookie"),
+    (
+        channels_settings.origin,
+        routed(origin_checked=False, middleware=["TokenAuth"], cookies=False),
+        "INFO",
+        "no cookie",
+    ),
     (channels_settings.in_memory, project(layers=LOCAL, websocket_routes=(CHAT,)), "INFO", "no consumer uses it"),
     (channels_settings.in_memory, project(layers=IN_MEMORY, websocket_routes=(CHAT,)), "ERROR", "never reach a socket"),
     (channels_settings.user, routed(uses_user=True, authenticated=False, middleware=[]), "ERROR", 'scope["user"]'),

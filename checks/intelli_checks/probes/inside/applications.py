@@ -97,7 +97,7 @@ def _guess(interview: Any) -> str | None:
 
 
 def _walk(
-    application: Any, prefix: str, stack: list[str], depth: int, origins: tuple[str, ...] = ()
+    application: Any, prefix: str, stack: list[Any], depth: int, origins: tuple[str, ...] = ()
 ) -> Iterator[dict[str, Any]]:
     if application is None or depth > MAX_NESTING:
         return
@@ -122,9 +122,10 @@ def _walk(
         allowed = getattr(application, "allowed_origins", None)  # of OriginValidator
         if isinstance(allowed, (list, tuple)):
             origins = tuple(str(one) for one in allowed)
-        yield from _walk(inner, prefix, [*stack, _middleware(application)], depth + 1, origins)
+        yield from _walk(inner, prefix, [*stack, application], depth + 1, origins)
     elif prefix:
-        yield {"path": prefix, "consumer": values.dotted(application), "handlers": None, "middleware": stack}
+        names = [_middleware(one) for one in stack]
+        yield {"path": prefix, "consumer": values.dotted(application), "handlers": None, "middleware": names}
 
 
 def _branches(inner_routes: Any) -> Iterator[tuple[str, Any]]:
@@ -210,15 +211,24 @@ def _middleware(application: Any) -> str:
     return type(application).__name__
 
 
-def _route(consumer: Any, path: str, stack: list[str]) -> dict[str, Any]:
-    source = _source(consumer)
+def _cookies(stack: list[Any], names: list[str]) -> bool | None:
+    """Whether what stands in front of a consumer reads cookies; None where it may: code of the project's own tells."""
+    if any("Session" in name or "Cookie" in name or name == "AuthMiddleware" for name in names):
+        return True
+    own = [inspect.getmodule(one if inspect.isfunction(one) else type(one)) for one in stack]
+    return None if any("cookie" in (_source(module).lower() or "cookie") for module in own) else False
+
+
+def _route(consumer: Any, path: str, stack: list[Any]) -> dict[str, Any]:
+    source, names = _source(consumer), [_middleware(one) for one in stack]
     return {
         "path": path,
         "consumer": values.dotted(consumer),
         "handlers": _handlers(consumer),
-        "middleware": stack,
-        "origin_checked": any("Origin" in name or "Host" in name for name in stack),
-        "authenticated": any("Auth" in name or "Token" in name or "JWT" in name for name in stack),
+        "middleware": names,
+        "origin_checked": any("Origin" in name or "Host" in name for name in names),
+        "authenticated": any("Auth" in name or "Token" in name or "JWT" in name for name in names),
+        "cookies": _cookies(stack, names),
         "uses_user": 'scope["user"]' in source or "scope['user']" in source,
         # Channels itself joins `groups`; code that asks first whether there is a layer needs none.
         "uses_layer": bool(getattr(consumer, "groups", None))
