@@ -168,9 +168,10 @@ def test_each_web_server_of_the_project_must_join_where_events_are_sent(joined, 
 def test_a_token_lets_nobody_in_with_a_visitor_s_cookies():
     from intelli_checks.families.websocket import origin
 
-    def told(cookies: bool | None) -> str:
+    def told(*, cookies: bool | None) -> str:
         route = replace(BOARD, cookies=cookies, authenticated=True, origin_checked=False)
         (found,) = origin(SimpleNamespace(handshakes=Handshakes(route, OPEN, OPEN, OPEN)))
         return found.severity.name
 
-    assert (told(False), told(None), told(True)) == ("INFO", "WARNING", "ERROR")
+    severities = [told(cookies=known) for known in (False, None, True)]
+    assert severities == ["INFO", "WARNING", "ERROR"]
