@@ -19,6 +19,7 @@ from intelli_ops.jobs.api import ApiError, JobsApi, collect
 from intelli_ops.jobs.display import artifacts_table, print_table, problems, watch, work
 from intelli_ops.jobs.follow import Follower
 from intelli_ops.say import say
+from intelli_ops.system import System
 
 ALGORITHMS = (
     "histogram", "sobel_edges", "otsu_threshold", "fft_spectrum", "dominant_colours", "tone_curve", "describe",
@@ -89,13 +90,19 @@ class Demo:
         system = running.system
         argv = [sys.executable, "-m", "intelli_ops", "check", "--project", str(system.backend), "--timeout", "30"]
         ran = subprocess.run(  # noqa: S603 - our own command
-            [*argv, "--mute", "redis.persistence=the demo's Redis ends with it"],
+            [*argv, *_meant(system)],
             env={**system.environment, "INTELLI_OPS_WEB": system.web},
             timeout=_CHECK_SECONDS,
             check=False,
         )
         if ran.returncode != exits.HEALTHY:
             self.failures.append(f"intelli-ops check exited {ran.returncode}")
+
+
+def _meant(system: System) -> list[str]:
+    """What is no fault here. The address is part of the reason: the Redis of the next demo is another one."""
+    reason = f"the demo's own Redis, {system.broker.address}, ends with it"
+    return ["--mute", f"redis.persistence={reason}"] if system.server else []
 
 
 def _barren(job: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
