@@ -63,6 +63,13 @@ class System:
         (profile,) = (profile for profile in profiles() if profile.name == queue)
         self.by_queue[queue] = self.workers.start(BACKEND, self.redis.url(0), profile, env=self.env)
 
+    def keep_workers(self):
+        """What a supervisor does: start again what ended. A port that accepts and closes, as the proxy of Docker's does
+        while a container restarts, ends a worker that reconnects (kombu 5.7: AttributeError in Channel._connparams)."""
+        for queue, worker in list(self.by_queue.items()):
+            if worker.child.returncode is not None:
+                self.start_worker(queue)
+
     def request(self, method, path, **options):
         return self.http.request(method, self.url + path, **options)
 
@@ -74,10 +81,15 @@ class System:
     def job(self, job_id):
         return self.request("GET", f"/api/jobs/{job_id}/").json()
 
-    def finished(self, job_id, timeout=90):
+    def finished(self, job_id, timeout=90, meanwhile=lambda: None):
         """The job's document once its status is terminal."""
+
+        def document():
+            meanwhile()
+            return found if (found := self.job(job_id))["status"] not in OPEN_ENDED else None
+
         return until(
-            lambda: document if (document := self.job(job_id))["status"] not in OPEN_ENDED else None,
+            document,
             timeout,
             lambda: f"the end of {self.job(job_id)}",
             poll=0.2,
