@@ -11,7 +11,7 @@ from tests.unit.celery.states import CONSUMER, NOW, ask, context, node, running
 from intelli_checks.dsn import Dsn
 from intelli_checks.families.declared import idle_routes
 from intelli_checks.model import Skip, Unavailable
-from intelli_checks.probes.absence import Absence
+from intelli_checks.probes.absence import Absence, Elsewhere
 from intelli_checks.probes.canary import Canary
 from intelli_checks.probes.clients import Client
 from intelli_checks.probes.keyspace import Keyspace
@@ -351,6 +351,18 @@ def test_a_worker_that_leaves_before_it_told_its_tasks_is_not_one_that_has_none(
     assert ask("celery.unregistered", context(fleet=WorkerFleet(2, (leaving, other)), depths=waiting)) == []
     assert ask("celery.unregistered", context(other, depths=waiting))
     assert ask("celery.tasks", context(node(queues=("celery",)), survey=_sent_here()))[0].startswith("ERROR")
+
+
+def test_workers_on_another_database_are_the_reason_only_where_nobody_consumes_on_this_one():
+    """Staging and production may share a server: one's silent worker is not the other's wrong database."""
+    there = Elsewhere("database", "5", WorkerFleet(1, (node(registered={"shop.tasks.nap": {}}),)))
+    absence = Absence(elsewhere=(there,))
+    alone = WorkerFleet(0, clients=(), taken=NOW)
+    (found,) = ask("celery.workers", context(fleet=alone, survey=_sent_here(), absence=absence))
+    assert "the workers are on database 5 of this Redis" in found
+    silent = WorkerFleet(0, clients=(CONSUMER,), taken=NOW)
+    found = ask("celery.workers", context(fleet=silent, survey=_sent_here(), absence=absence, depths=QueueDepths()))
+    assert "database 5" not in str(found)
 
 
 def test_a_driver_no_worker_can_connect_with_explains_why_none_is_there():
