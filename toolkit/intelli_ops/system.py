@@ -29,6 +29,7 @@ from intelli_ops.usage import UsageError
 
 _POLICIES = "import json; from config.queues import as_settings; print(json.dumps(as_settings()))"
 _SETTINGS = "config.settings.development"
+_SLIM = Path(__file__).parent / "supervisor" / "slim" / "celery"
 
 
 class NoCheckout(UsageError):
@@ -109,7 +110,7 @@ class System:
     def _workers(self) -> Iterator[Service]:
         layout = Layout.of(self.broker)
         for profile in self.fleet.profiles:
-            argv = self.fleet.argv(profile, celery=celery_command(self.python)[1:])
+            argv = self.fleet.argv(profile, celery=slim_celery(self.python)[1:])
             node = Node(layout, profile.name, profile.queues)
             # On a Redis of our own no task can be waiting, so workers may come up while the database is prepared.
             needs = self._store or ("migrate",)
@@ -164,6 +165,14 @@ def celery_command(python: str) -> tuple[str, ...]:
     """
     script = Path(python).parent / "celery"
     return (python, str(script)) if script.is_file() else (python, "-m", "celery")
+
+
+def slim_celery(python: str) -> tuple[str, ...]:
+    """The same for a worker or scheduler of ours, which starts sooner and in less memory: see `supervisor/slim/celery`.
+
+    On Windows, where processes are spawned from the main module's name, it is Celery as installed.
+    """
+    return celery_command(python) if sys.platform == "win32" else (python, str(_SLIM))
 
 
 def _choose_redis(environ: Mapping[str, str]) -> tuple[RedisServer | None, Dsn]:

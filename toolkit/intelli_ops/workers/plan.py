@@ -22,7 +22,7 @@ from intelli_checks.probes.survey import Survey
 from intelli_checks.target import Place, Target
 from intelli_ops.supervisor.child import Drain, Readiness, Service
 from intelli_ops.supervisor.nodes import Node
-from intelli_ops.system import celery_command
+from intelli_ops.system import celery_command, slim_celery
 
 _DEAF = frozenset({"solo", "gevent", "eventlet"})
 """Pools that answer nothing while a task computes: silence says nothing about them."""
@@ -63,16 +63,16 @@ class Plan:
     wishes: Wishes
     environment: Mapping[str, str] = field(repr=False)
 
-    def command(self, profile: WorkerProfile, instance: str) -> tuple[str, ...]:
-        """The exact command line of one worker."""
+    def command(self, profile: WorkerProfile, instance: str, *, celery: tuple[str, ...]) -> tuple[str, ...]:
+        """The command line of one worker, after the words that run `celery`."""
         named = replace(profile, name=instance)
-        argv = self.fleet.argv(named, celery=celery_command(self.python), loglevel=self.wishes.loglevel)
+        argv = self.fleet.argv(named, celery=celery, loglevel=self.wishes.loglevel)
         return tuple(part for part in argv if not (self.wishes.mingle and part == "--without-mingle"))
 
-    def beat_command(self, schedule: Path) -> tuple[str, ...]:
+    def beat_command(self, schedule: Path, *, celery: tuple[str, ...]) -> tuple[str, ...]:
         """The scheduler; its state and no pid file of its own: a container that restarts must not find it locked."""
         return (
-            *celery_command(self.python), "-A", self.fleet.app, "beat", "-l", self.wishes.loglevel,
+            *celery, "-A", self.fleet.app, "beat", "-l", self.wishes.loglevel,
             "-s", str(schedule), "--pidfile=",
         )  # fmt: skip
 
@@ -89,7 +89,7 @@ class Plan:
         contact = Contact(self.facts, instance, profile.queues)
         return Service(
             instance,
-            self.command(profile, instance),
+            self.command(profile, instance, celery=slim_celery(self.python)),
             self.directory,
             self.environment,
             ready=contact.consumes,
@@ -100,7 +100,8 @@ class Plan:
 
     def beat(self, schedule: Path) -> Service:
         """The scheduler as the supervisor runs it."""
-        return Service("beat", self.beat_command(schedule), self.directory, self.environment)
+        command = self.beat_command(schedule, celery=slim_celery(self.python))
+        return Service("beat", command, self.directory, self.environment)
 
 
 class Contact:
@@ -227,14 +228,15 @@ def _importable(python: str, package: str) -> bool:
 def lines(plan: Plan, schedule: Path, platform: str = sys.platform) -> Iterator[str]:
     """The plan as commands to copy and paste, for the shell of `platform`."""
     quote = powershell if platform == "win32" else shlex.join
+    celery = celery_command(plan.python)
     yield f"{'Set-Location' if platform == 'win32' else 'cd'} {quote_one(str(plan.directory), platform)}"
     for name, value in plan.settings.items():
         word = quote_one(value, platform)
         yield f"$env:{name} = {word}" if platform == "win32" else f"export {name}={word}"
     for profile in plan.fleet.profiles:
-        yield quote(plan.command(profile, profile.name))
+        yield quote(plan.command(profile, profile.name, celery=celery))
     if plan.wishes.beat:
-        yield quote(plan.beat_command(schedule))
+        yield quote(plan.beat_command(schedule, celery=celery))
 
 
 def powershell(argv: Iterable[str]) -> str:
