@@ -88,12 +88,18 @@ def celery(role: str) -> tuple[Process, ...]:
 
 
 def is_celery(words: list[str], role: str) -> bool:
-    """Whether a command line starts Celery's `worker` or `beat`, in any of the usual forms."""
+    """Whether a command line starts Celery's `worker` or `beat`, in any of the usual forms.
+
+    Where setproctitle is installed Celery puts a title in its place, with blanks for the rest of the old one:
+    `[celeryd: NAME] -active- (-A shop worker -B)`, `[celery beat] -A shop beat`.
+    """
+    titled = bool(words) and words[0].startswith("[celery")
+    words = " ".join(words).replace("(", " ").replace(")", " ").split() if titled else words
     if role == "beat" and any(word in {"-B", "--beat"} for word in words) and is_celery(words, "worker"):
         return True
+    if titled:
+        return words[0] == "[celeryd:" if role == "worker" else words[:2] == ["[celery", f"{role}]"]
     names = [word.replace("\\", "/").rpartition("/")[2].removesuffix(".exe") for word in words[:8]]
-    if any(name.startswith("[celeryd:") for name in names):  # setproctitle, which the worker uses where it is installed
-        return role == "worker"
     return role in words and "celery" in names
 
 

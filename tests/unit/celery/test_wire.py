@@ -224,13 +224,20 @@ def test_a_line_of_client_list():
         (["C:\\venv\\Scripts\\celery.exe", "-A", "config", "worker"], "worker"),
         (["[celeryd: w1@h:MainProcess] -active- (worker)"], "worker"),
         (["celery", "-A", "config", "beat"], "beat"),
+        (["[celery", "beat]", "-A", "config", "beat", "-l", "INFO", ""], "beat"),
+        (["[celery beat] -A config beat -l INFO", "", ""], "beat"),
+        (["[celeryd: w1@h:MainProcess] -active- (-A config worker --pidfile=/run/w1.pid)", ""], "worker"),
+        (["[celeryd:", "w1@h:MainProcess]", "-active-", "(-A", "config", "worker", "-B)"], "beat"),
     ],
 )
 def test_celery_is_recognised_by_its_command_line(words, role):
     assert is_celery(words, role)
 
 
-@pytest.mark.parametrize("words", [["vim", "celery.py"], ["celery", "-A", "x", "inspect", "ping"], [], ["worker"]])
+@pytest.mark.parametrize(
+    "words",
+    [["vim", "celery.py"], ["celery", "-A", "x", "inspect", "ping"], [], ["worker"], ["[celery beat]", "worker"]],
+)
 def test_other_programs_are_not_workers(words):
     assert not is_celery(words, "worker")
 
