@@ -139,16 +139,21 @@ def starting(ctx: Context) -> list[Process]:
     return [process for process in young if _belongs(process, ctx)]
 
 
-def _connected(process: Process, ctx: Context) -> bool:
-    """Whether one of the broker's connections ends in this process."""
-    ports = {client.address.rpartition(":")[2] for client in ctx.fleet.clients or ()}
-    return any(str(port) in ports for port in process.ports)
+def _connected(process: Process, ctx: Context) -> list[Client]:
+    """The broker's connections that end in this process."""
+    ports = {str(port) for port in process.ports}
+    return [client for client in ctx.fleet.clients or () if client.address.rpartition(":")[2] in ports]
 
 
 def _belongs(process: Process, ctx: Context) -> bool:
-    """Whether a local worker process is this project's: it talks to this Redis, or runs in the project's directory."""
+    """Whether a local worker process is this project's: it talks to this database, or runs in the project's directory.
+
+    One that consumes on another database was asked there for its tasks, and has none of the project's: a neighbour.
+    """
     here = {str(ctx.target.directory.resolve()), ctx.project.project} if ctx.project else set()
-    return _connected(process, ctx) or process.directory in here
+    connected = _connected(process, ctx)
+    away = any(client.consumes and client.database != ctx.layout.dsn.database for client in connected)
+    return process.directory in here or (bool(connected) and not away)
 
 
 def _ours(place: Elsewhere, known: set[str]) -> bool:

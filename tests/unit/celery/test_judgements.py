@@ -416,6 +416,20 @@ def test_a_worker_on_another_broker_is_told_with_its_address():
     assert _local_worker(3, "10.0.0.5:5432").startswith("WARNING: worker process 7 was started 3 s ago")
 
 
+@pytest.mark.parametrize(("database", "blamed"), [(3, False), (0, True)])
+def test_a_neighbours_worker_on_another_database_is_not_the_projects(database, blamed):
+    """It was asked there and has none of the project's tasks; the project's own worker is simply not there."""
+    process = Process(7, 1, "sleeping", 600, directory="/srv/mail", ports=(7000, 7001), peers=("127.0.0.1:6379",) * 2)
+    mailbox = Client("127.0.0.1:7000", database, "psubscribe", blocked=False, idle=9, age=600, patterns=1)
+    taking = Client("127.0.0.1:7001", database, "brpop" if database else "llen", blocked=True, idle=0, age=600)
+    there = Elsewhere("database", "3", WorkerFleet(1, (node(registered={"mail.send": {}}),)))
+    fleet = WorkerFleet(0, (), clients=(mailbox, taking), taken=NOW)
+    absence = Absence((there,) if database else (), local=(process,))
+    (found,) = ask("celery.workers", context(fleet=fleet, survey=_sent_here(), absence=absence))
+    assert ("process 7" in found) is blamed
+    assert found.startswith("ERROR: no worker listens on this broker")
+
+
 def _mute(*clients: Client) -> list[str]:
     """What is said of a standing message where workers answer nobody."""
     depths = QueueDepths({"celery": Queue("celery", {"celery": 1})}, taken=NOW)
