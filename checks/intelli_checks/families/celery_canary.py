@@ -8,6 +8,7 @@ from intelli_checks.context import Context
 from intelli_checks.families.wording import ago, listed
 from intelli_checks.model import Finding, fail, info
 from intelli_checks.probes.canary import Canary
+from intelli_checks.probes.results import stored_elsewhere
 from intelli_checks.registry import check
 from intelli_checks.text import safe
 
@@ -26,7 +27,8 @@ def canary(ctx: Context) -> Iterator[Finding]:
     Sends Celery's own no-op `celery.accumulate` to every queue that has a worker with a free slot, and removes every
     trace of it. It is the one check that sees a frozen pool behind a healthy ping.
 
-    Cause: the pool is stopped or hangs, or the worker has lost its connection to the queue without noticing.
+    Cause: the pool is stopped or hangs, or what runs around every task does (a `task_prerun` handler, a database or
+    result store that does not answer), or the worker has lost its connection to the queue without noticing.
 
     Shows as: `inspect ping` OK, tasks received and never executed.
 
@@ -38,10 +40,12 @@ def canary(ctx: Context) -> Iterator[Finding]:
 
 def _judge(ctx: Context, bird: Canary) -> Finding:
     subject, who = f"queue {safe(bird.queue)}", listed(bird.workers)
-    if bird.outcome not in {"taken", "waiting"}:
+    if bird.outcome not in {"begun", "taken", "waiting"}:
         return info(_word(bird), subject=subject, milliseconds=round(1000 * bird.seconds))
     if all(node.young for node in ctx.fleet.consumers(bird.queue)):
         return info("not executed yet; its workers have just come up", subject=subject)
+    if bird.outcome == "begun":
+        return _begun(ctx, bird, who)
     if bird.outcome == "taken" and ctx.fleet.silent:
         return info("taken, not executed; a worker that does not answer may have it", subject=subject)
     if bird.outcome == "taken":
@@ -56,6 +60,21 @@ def _judge(ctx: Context, bird: Canary) -> Finding:
         hint=f"restart {who}: it has lost its connection to the queue",
         subject=subject,
         workers=list(bird.workers),
+    )
+
+
+def _begun(ctx: Context, bird: Canary, who: str) -> Finding:
+    """The task itself does nothing: it is held by what a process does before and after each."""
+    subject = f"queue {safe(bird.queue)}"
+    if ctx.project and any(stored_elsewhere(node, ctx.project.results) for node in ctx.fleet.consumers(bird.queue)):
+        return info("begun, not ended; its worker stores results elsewhere: see celery.results", subject=subject)
+    return fail(
+        f"{who} began a no-op task and has not ended it after {bird.seconds:.1f} s: what runs around every task hangs "
+        "(a task_prerun or task_postrun handler, a database or result store that does not answer)",
+        hint=f"py-spy dump --pid {bird.pid or 'PID'}   # what does the process wait for? Then restart {who}",
+        subject=subject,
+        workers=list(bird.workers),
+        pid=bird.pid,
     )
 
 

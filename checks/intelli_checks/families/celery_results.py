@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
@@ -11,7 +10,7 @@ from intelli_checks.families.celery_tasks import of_another_app, ours
 from intelli_checks.families.declared import spelt
 from intelli_checks.families.wording import count, listed
 from intelli_checks.model import Finding, Skip, fail, info, warn
-from intelli_checks.probes.nodes import Node
+from intelli_checks.probes.results import stored_elsewhere
 from intelli_checks.registry import check
 from intelli_checks.text import safe
 
@@ -34,7 +33,7 @@ def results(ctx: Context) -> Iterator[Finding]:
         raise Skip("results are disabled")
     if ctx.project and any(of_another_app(node, ctx.project) for node in ctx.fleet.nodes):
         raise Skip("a worker runs another application", because="celery.tasks")
-    elsewhere = [node for node in ours(ctx) if ctx.project and _differs(node, ctx.project.results)]
+    elsewhere = [node for node in ours(ctx) if ctx.project and stored_elsewhere(node, ctx.project.results)]
     for node in elsewhere:
         where = Dsn(str(node.conf["result_backend"]))
         yield fail(
@@ -55,19 +54,6 @@ def results(ctx: Context) -> Iterator[Finding]:
                 hint=f"compare the result_backend of {listed(bird.workers)} with the project's",
                 subject=f"queue {safe(bird.queue)}",
             )
-
-
-def _differs(node: Node, expected: Dsn | None) -> bool:
-    """Whether a worker's result backend is another Redis database than the project's."""
-    told = node.conf.get("result_backend")
-    if not told or expected is None or not expected.is_redis:
-        return False
-    return _place(Dsn(str(told))) != _place(expected)
-
-
-def _place(dsn: Dsn) -> tuple[Any, ...]:
-    host = "127.0.0.1" if dsn.host == "localhost" else dsn.host
-    return dsn.transport, dsn.unix_path or (host, dsn.port), dsn.database
 
 
 def _ignored(ctx: Context, names: tuple[str, ...]) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 from intelli_checks.probes import pidbox
 from intelli_checks.probes.broker import opened
 from intelli_checks.probes.layout import Layout
+from intelli_checks.probes.nodes import Request
 from intelli_checks.probes.queues import QueueDepths
 from intelli_checks.probes.resp import Connection, DialError
 from intelli_checks.probes.results import ResultStore
@@ -41,8 +42,8 @@ class Canary:
 
     queue: str
     outcome: str
-    """`executed`, `expired` (its worker's clock is ahead), `behind` the running tasks of a full worker, `taken` and not
-    executed, `waiting`, or `unsent`."""
+    """`executed`, `expired` (its worker's clock is ahead), `behind` the running tasks of a full worker, `begun` and not
+    ended, `taken` and not begun, `waiting`, or `unsent`."""
     seconds: float = 0.0
     """From sending to its result, or to giving up."""
     reason: str = ""
@@ -55,6 +56,8 @@ class Canary:
     """Redis's clock when it was sent."""
     workers: tuple[str, ...] = ()
     """Who consumes this queue."""
+    pid: int | None = None
+    """The process that has begun it and not ended it."""
 
 
 @dataclass(slots=True)
@@ -68,6 +71,8 @@ class _Flight:
     workers: tuple[str, ...]
     started: float | None = None
     """When its worker counted it as started, on our monotonic clock."""
+    running: Request | None = None
+    """What its worker said of it when it was asked last, if it was running then."""
     landed: Canary | None = None
 
 
@@ -88,11 +93,22 @@ def gather(scene: Scene, patience: float) -> tuple[Canary, ...]:
     Raises Unavailable when the broker breaks off.
     """
     queues = scene.fleet.queues
-    resting = {queue: reason for queue in queues if (reason := _rest(scene, queue))}
-    flights = [_prepare(scene, queue) for queue in sorted(queues - resting.keys())]
+    held = {queue: canary for queue in queues if (canary := _held(scene.fleet, queue, patience))}
+    resting = {queue: reason for queue in queues - held.keys() if (reason := _rest(scene, queue))}
+    flights = [_prepare(scene, queue) for queue in sorted(queues - resting.keys() - held.keys())]
     landed = _release(scene, flights, patience) if flights else []
     unsent = [Canary(queue, "unsent", reason=reason) for queue, reason in resting.items()]
-    return tuple(sorted((*landed, *unsent), key=lambda canary: canary.queue))
+    return tuple(sorted((*landed, *unsent, *held.values()), key=lambda canary: canary.queue))
+
+
+def _held(fleet: WorkerFleet, queue: str, patience: float) -> Canary | None:
+    """The canary of an earlier run that never ended: it tells as much, and another would take one more slot."""
+    for node in fleet.consumers(queue):
+        for request in node.active:
+            seconds = fleet.taken - request.started if request.started else 0.0
+            if (request.name, request.queue) == (TASK, queue) and seconds > patience:
+                return Canary(queue, "begun", seconds, workers=(node.name,), pid=request.pid)
+    return None
 
 
 def _release(scene: Scene, flights: Sequence[_Flight], patience: float) -> list[Canary]:
@@ -208,16 +224,19 @@ class _Release:
                 self.land(flight, outcome, result=True, done_at=_epoch(meta.get("date_done")))
 
     def _count(self) -> None:
-        """Land canaries their workers have counted as started; needs no result backend.
+        """Land canaries their workers have counted as started and run no more; needs no result backend.
 
         Where results are kept, one is waited for a little longer: it comes after the count, and would stay behind.
         """
-        said = dict(pidbox.ask(self.broker, self.layout, {"stats": {}}, timeout=ASK_AGAIN).to("stats"))
-        now = {name: _total(body) for name, body in said.items()}
+        asked: Mapping[str, Mapping[str, Any]] = {"stats": {}, "active": {"safe": True}}
+        said = pidbox.ask(self.broker, self.layout, asked, timeout=ASK_AGAIN)
+        now = {name: _total(body) for name, body in said.to("stats")}
+        running = {request.id: request for node in nodes_of(said) for request in node.active}
         for flight in self.pending:
+            flight.running = running.get(flight.id)
             rivals = [other for other in self.flights if set(other.workers) & set(flight.workers)]
             started = sum(now.get(name, 0) - self.before.get(name, 0) for name in flight.workers)
-            if started < len(rivals):
+            if started < len(rivals) or flight.running:
                 continue
             flight.started = flight.started or time.monotonic()
             if self.results is None or time.monotonic() - flight.started > RESULT_DELAY:
@@ -236,7 +255,10 @@ class _Release:
         back = {flight.id for flight, count in zip(lost, removed, strict=True) if isinstance(count, int) and count}
         behind = self._behind() if len(back) < len(lost) else frozenset()
         for flight in lost:
-            self.land(flight, "waiting" if flight.id in back else "behind" if flight.id in behind else "taken")
+            if flight.running:
+                self.land(flight, "begun", pid=flight.running.pid)
+            else:
+                self.land(flight, "waiting" if flight.id in back else "behind" if flight.id in behind else "taken")
         if self.results is not None and self.store is not None:
             self.results.pipeline(("DEL", self.store.key(flight.id)) for flight in self.flights)
 

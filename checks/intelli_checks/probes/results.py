@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from intelli_checks.dsn import Dsn
 from intelli_checks.probes import workers
@@ -12,6 +13,7 @@ from intelli_checks.probes.broker import opened
 from intelli_checks.probes.keyspace import CHORD, Keyspace
 from intelli_checks.probes.keyspace import RESULT as META
 from intelli_checks.probes.layout import Layout
+from intelli_checks.probes.nodes import Node
 from intelli_checks.probes.redis import Endpoint
 from intelli_checks.probes.resp import Connection
 from intelli_checks.probes.survey import Survey
@@ -199,3 +201,16 @@ def _chords(connection: Connection, keys: Iterable[str]) -> tuple[Chord, ...]:
         if isinstance(size, bytes) and size.isdigit() and isinstance(count, int)
     ]
     return tuple(chord for chord in found if chord.done < chord.size)
+
+
+def stored_elsewhere(node: Node, expected: Dsn | None) -> bool:
+    """Whether a worker's result backend is another Redis database than the project's."""
+    told = node.conf.get("result_backend")
+    if not told or expected is None or not expected.is_redis:
+        return False
+    return _place(Dsn(str(told))) != _place(expected)
+
+
+def _place(dsn: Dsn) -> tuple[Any, ...]:
+    host = "127.0.0.1" if dsn.host == "localhost" else dsn.host
+    return dsn.transport, dsn.unix_path or (host, dsn.port), dsn.database

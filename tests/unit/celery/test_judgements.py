@@ -12,9 +12,11 @@ from intelli_checks.dsn import Dsn
 from intelli_checks.families.declared import idle_routes
 from intelli_checks.model import Skip, Unavailable
 from intelli_checks.probes.absence import Absence, Elsewhere
-from intelli_checks.probes.canary import Canary
+from intelli_checks.probes.canary import Canary, Scene
+from intelli_checks.probes.canary import gather as release
 from intelli_checks.probes.clients import Client
 from intelli_checks.probes.keyspace import Keyspace
+from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.messages import Message
 from intelli_checks.probes.nodes import Node, Request, parse_node
 from intelli_checks.probes.processes import Process
@@ -414,6 +416,26 @@ def test_a_worker_on_another_broker_is_told_with_its_address():
     assert "takes its tasks from 10.0.0.9:6379" in _local_worker(3, "10.0.0.9:6379", "10.0.0.9:6379", "10.0.0.5:5432")
     assert "is connected to no broker, or to another one" in _local_worker(60, "10.0.0.5:5432")
     assert _local_worker(3, "10.0.0.5:5432").startswith("WARNING: worker process 7 was started 3 s ago")
+
+
+def test_a_canary_that_was_begun_and_not_ended_is_held_by_what_runs_around_it():
+    bird = Canary("ai", "begun", 3.0, workers=("w@h",), pid=44)
+    registry.load()
+    (found,) = registry["celery.canary"].run(context(node(), canaries=(bird,)))
+    assert found.message.startswith("w@h began a no-op task and has not ended it after 3.0 s: what runs around every")
+    assert found.hint.startswith("py-spy dump --pid 44")
+    survey = Survey("here", results=Dsn("redis://h/0"))
+    lost = node(conf={"result_backend": "redis://gone/0"})
+    (said,) = ask("celery.canary", context(lost, canaries=(bird,), survey=survey))
+    assert said == "INFO: begun, not ended; its worker stores results elsewhere: see celery.results"
+
+
+def test_a_canary_that_never_ended_tells_as_much_as_another_and_takes_no_second_slot():
+    left = Request("9", "celery.accumulate", queue="ai", started=NOW - 60, pid=44)
+    fleet = WorkerFleet(1, (node(active=(left,)),), taken=NOW)
+    scene = Scene(Layout(Dsn("redis://h/0")), fleet, QueueDepths(taken=NOW))
+    (bird,) = release(scene, 4.0)
+    assert (bird.outcome, bird.seconds, bird.pid, bird.workers) == ("begun", 60.0, 44, ("w@h",))
 
 
 @pytest.mark.parametrize(("database", "blamed"), [(3, False), (0, True)])
