@@ -56,16 +56,27 @@ def beat(ctx: Context) -> Iterator[Finding]:
 
 
 def database_scheduler(ctx: Context) -> bool:
-    return bool(ctx.project and "django_celery_beat" in str(ctx.project.conf.get("beat_scheduler")))
+    """Whether the schedule is read from the database, by the setting or by the option of a scheduler here."""
+    declared = ctx.project is not None and "django_celery_beat" in str(ctx.project.conf.get("beat_scheduler"))
+    return declared or any(of_database(told_scheduler(process)) for process in ctx.beats.processes)
+
+
+def told_scheduler(process: Process) -> str:
+    """What the command line tells to read the schedule with; a worker's `-S` is its state file."""
+    option = "--scheduler" if is_celery(process.command.split(), "worker") else "-S|--scheduler"
+    told = re.search(rf"\s(?:{option})[= ]?(\S+)", process.command)
+    return told[1] if told else ""
+
+
+def of_database(scheduler: str) -> bool:
+    """Whether a scheduler, by its class or by its short name `django`, reads django-celery-beat's rows."""
+    return "django" in scheduler.lower() or "database" in scheduler.lower()
 
 
 def _other_scheduler(seen: BeatFacts) -> tuple[int, str] | None:
     """The process that was told on its command line to read no database, and what it reads with."""
-    for process in seen.processes:
-        told = re.search(r"(?:\s-S|--scheduler)[= ]?(\S+)", process.command)
-        if told and "django" not in told[1].lower() and "database" not in told[1].lower():
-            return process.pid, told[1]
-    return None
+    told = ((process.pid, told_scheduler(process)) for process in seen.processes)
+    return next(((pid, scheduler) for pid, scheduler in told if scheduler and not of_database(scheduler)), None)
 
 
 def _unread(ctx: Context, pid: int, scheduler: str) -> Finding:
@@ -149,9 +160,9 @@ def _alive(seen: BeatFacts) -> Iterator[Finding]:
         yield info(f"runs as process {seen.processes[0].pid}", subject="beat")
 
 
-def missing(ctx: Context, seen: BeatFacts, entries: int) -> Finding:
+def missing(ctx: Context, seen: BeatFacts, entries: int, options: str = "") -> Finding:
     here = bool(ctx.fleet.nodes) and all(node.pid in ctx.pools for node in ctx.fleet.nodes)
-    command = f"celery -A {ctx.project.celery_app if ctx.project else 'APP'} beat"
+    command = celery_command(ctx, f"beat{options}")
     if here and seen.written is not None and seen.written > QUIET:
         return fail(
             f"no scheduler: its file was written {ago(seen.written)} ago, and {count(entries, 'scheduled task')} due",

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.unit.celery.test_judgements import ask, context, node
 
+from intelli_checks.context import Context
 from intelli_checks.model import Skip
 from intelli_checks.probes.beat import BeatFacts
+from intelli_checks.probes.processes import Process
 from intelli_checks.probes.survey import Audit, Survey, TaskDecl
+from intelli_checks.registry import registry
 
 PROJECT = Survey(
     "here",
@@ -49,3 +53,60 @@ def test_rows_without_a_scheduler() -> None:
 def test_celerys_own_clean_up_is_no_schedule() -> None:
     with pytest.raises(Skip, match="schedules nothing"):
         scheduled(task="celery.backend_cleanup")
+
+
+def test_a_row_that_last_ran_in_the_future() -> None:
+    assert scheduled(ahead=20.0) == []
+    (found,) = scheduled(ahead=9 * 3600.0)
+    assert found == "ERROR: nightly last ran 9 h from now, by its row: it is not sent before that"
+
+
+@pytest.mark.parametrize(
+    ("command", "entries", "said"),
+    [
+        ("celery -A shop beat", (), "ERROR: the database schedules nightly, and the scheduler, process 7, does not"),
+        ("celery -A shop worker -B -S w.state", (), "ERROR: the database schedules nightly"),
+        ("celery -A shop beat", ("other",), "WARNING: the database schedules nightly"),
+        ("celery -A shop beat", ("nightly",), ""),  # a leftover: the settings' own entry, which is sent
+        ("celery -A shop beat -S django", (), ""),
+        ("celery -A shop worker -B --scheduler=django", (), ""),
+    ],
+)
+def test_rows_that_the_scheduler_does_not_read(command: str, entries: tuple[str, ...], said: str) -> None:
+    beats = BeatFacts(processes=(Process(7, 1, "sleeping", 600.0, command=command),))
+    found = ask("celery.beat_database", unsaid(beats, *entries))
+    assert [words[: len(said)] for words in found] == ([said] if said else [])
+
+
+def test_rows_where_no_setting_names_their_scheduler_and_none_runs() -> None:
+    ctx = unsaid(BeatFacts(), pools={1: Process(1, 0, "sleeping", 600.0)})
+    registry.load()
+    (found,) = registry["celery.beat_database"].run(ctx)
+    assert found.message.startswith("all workers run here and no scheduler does: 1 scheduled task will not be sent")
+    assert found.hint == "celery -A shop.celery:app beat -S django"
+    with pytest.raises(Skip):
+        ask("celery.beat_database", unsaid(BeatFacts(), "other"))
+
+
+def test_two_schedulers_that_only_their_command_lines_send_to_the_database() -> None:
+    twice = [Process(pid, 1, "sleeping", 600.0, command="celery -A shop beat -S django") for pid in (7, 8)]
+    (found, _) = ask("celery.beat", unsaid(BeatFacts(processes=tuple(twice))))
+    assert found.startswith("ERROR: 2 schedulers run here (pids 7, 8)")
+
+
+def test_a_workers_state_file_is_no_scheduler() -> None:
+    worker = Process(7, 1, "sleeping", 600.0, command="celery -A shop worker -B -S /run/w.state")
+    found = ask("celery.beat", context(node(), survey=PROJECT, beats=BeatFacts(processes=(worker,))))
+    assert found == ["INFO: runs as process 7"]
+
+
+def unsaid(beats: BeatFacts, *entries: str, **facts: Any) -> Context:
+    """A project with one row in the database and no setting that names its scheduler."""
+    survey = replace(
+        PROJECT,
+        conf={"beat_scheduler": "celery.beat:PersistentScheduler"},
+        django={"INSTALLED_APPS": ["django_celery_beat"]},
+        beat={name: {"task": "shop.tasks.sweep", "seconds": None} for name in entries},
+    )
+    audits = {"here": Audit("here", schedule={"nightly": {"task": "shop.tasks.sweep", "queue": None}})}
+    return context(node(), survey=survey, audits=audits, beats=beats, **facts)

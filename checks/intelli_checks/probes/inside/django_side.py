@@ -260,8 +260,18 @@ def _schedule(interview: Any) -> Facts:
 
     if apps.is_installed("django_celery_beat"):
         rows = apps.get_model("django_celery_beat", "PeriodicTask").objects.filter(enabled=True)
-        told = rows.values_list("name", "task", "queue")[:MAX_ENTRIES]
-        yield "schedule", {name: {"task": task, "queue": queue} for name, task, queue in told}
+        told = rows.values_list("name", "task", "queue", "last_run_at")[:MAX_ENTRIES]
+        yield (
+            "schedule",
+            {name: {"task": task, "queue": queue, "ahead": _until(ran)} for name, task, queue, ran in told},
+        )
+
+
+def _until(moment: Any) -> float:
+    """Seconds until a moment of the database; 0 where it is over, or there is none."""
+    from django.utils import timezone
+
+    return max(0.0, (moment - timezone.now()).total_seconds()) if moment else 0.0
 
 
 MAX_ENTRIES = 1000
