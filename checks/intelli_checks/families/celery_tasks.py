@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from intelli_checks.context import Context
-from intelli_checks.families.declared import spelt
+from intelli_checks.families.celery_workers import apart
 from intelli_checks.families.wording import count, listed, project_of, start_command
 from intelli_checks.model import Finding, fail, info, warn
 from intelli_checks.probes.nodes import Node
@@ -89,8 +89,7 @@ def _stranger(ctx: Context, node: Node, project: Survey) -> Finding | None:
     return fail(
         f"{safe(node.name)} is another application's ({listed(theirs, 3)}) and takes messages of this one from "
         f"{listed(shared)}: it knows none of these tasks and drops them",
-        hint=f"give one of the two a {spelt(ctx, 'task_default_queue')} and queues of its own, or another database; "
-        "then restart its workers and whoever sends",
+        hint=apart(ctx),
         subject=safe(node.name),
         queues=shared,
         registered=theirs[:20],

@@ -375,15 +375,28 @@ def pool_of(process: Process, ctx: Context) -> str:
 def nodenames(ctx: Context) -> Iterator[Finding]:
     """Every worker has a name of its own.
 
-    Cause: two workers started with the same `-n`, or without one on the same host.
+    Cause: two workers started with the same `-n`, or without one on the same host; or two applications on one database
+    of one Redis, each with a worker of the default name, which take each other's messages and drop them.
 
     Shows as: `celery inspect` merges them into one; remote control acts on both; autoscaling miscounts.
 
-    Fix: `-n worker1@%h`, `-n worker2@%h`.
+    Fix: `-n worker1@%h`, `-n worker2@%h`; for two applications, a database each.
     """
     for name in ctx.fleet.duplicates:
         nodes = [node for node in ctx.fleet.nodes if node.name == name]
         pids = [node.pid for node in nodes]
+        shared = set(nodes[0].queues).intersection(*(node.queues for node in nodes))
+        if shared and (theirs := _of_another_app(ctx, name)):
+            yield fail(
+                f"{len(pids)} workers are called {safe(name)} (pids {', '.join(map(str, pids))}), and one is another "
+                f"application's ({listed(theirs, 3)}): it takes messages of this one from {listed(sorted(shared))} and "
+                "drops them",
+                hint=apart(ctx),
+                subject=safe(name),
+                pids=pids,
+                queues=sorted(shared),
+            )
+            continue
         yield fail(
             f"{len(pids)} workers are called {safe(name)} (pids {', '.join(map(str, pids))})",
             hint="\n".join(
@@ -393,3 +406,21 @@ def nodenames(ctx: Context) -> Iterator[Finding]:
             subject=safe(name),
             pids=pids,
         )
+
+
+def _of_another_app(ctx: Context, name: str) -> list[str]:
+    """The tasks of a namesake that has some of its own and none of the project's."""
+    known = {task.name for task in ctx.project.tasks if not task.name.startswith("celery.")} if ctx.project else set()
+    for told in ctx.fleet.namesakes.get(name, ()):
+        own = sorted(task for task in told if not task.startswith("celery."))
+        if known and own and known.isdisjoint(own):
+            return own
+    return []
+
+
+def apart(ctx: Context) -> str:
+    """What ends the trouble of two applications in one queue."""
+    return (
+        f"give one of the two a {spelt(ctx, 'task_default_queue')} and queues of its own, or another database; "
+        "then restart its workers and whoever sends"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from intelli_checks.probes import pidbox
@@ -62,6 +62,8 @@ class WorkerFleet:
     taken: float = 0.0
     """Redis's own clock when the round began, seconds since the epoch."""
     seconds: float = 0.0
+    namesakes: Mapping[str, tuple[frozenset[str], ...]] = field(default_factory=dict)
+    """Name that several nodes have -> the tasks each of them knows; nothing tells which answer is whose."""
     database: int = 0
     prefix: str = ""
     """Key prefix under which they were found, which the project may not know; so the three below."""
@@ -176,12 +178,16 @@ def profiled(connection: Connection, layout: Layout, fleet: WorkerFleet, timeout
     """The same fleet, each node with its tasks and settings."""
     names = [node.name for node in fleet.nodes]  # namesakes count twice: both will answer
     said = pidbox.ask(connection, fleet.found(layout), PROFILE, timeout=timeout, destination=names) if names else None
-    return replace(fleet, nodes=_joined(fleet.nodes, tuple(nodes_of(said, "registered")))) if said else fleet
+    if said is None:
+        return fleet
+    told = tuple(nodes_of(said, "registered"))
+    tasks = {name: tuple(frozenset(one.registered) for one in told if one.name == name) for name in fleet.duplicates}
+    return replace(fleet, nodes=_joined(fleet.nodes, told), namesakes=tasks)
 
 
 def carried(fleet: WorkerFleet, known: WorkerFleet) -> WorkerFleet:
     """A later look at the fleet, with the profiles of the first one."""
-    return replace(fleet, nodes=_joined(fleet.nodes, known.nodes))
+    return replace(fleet, nodes=_joined(fleet.nodes, known.nodes), namesakes=known.namesakes)
 
 
 def _joined(nodes: tuple[Node, ...], profiles: tuple[Node, ...]) -> tuple[Node, ...]:

@@ -438,6 +438,22 @@ def test_a_canary_that_never_ended_tells_as_much_as_another_and_takes_no_second_
     assert (bird.outcome, bird.seconds, bird.pid, bird.workers) == ("begun", 60.0, 44, ("w@h",))
 
 
+@pytest.mark.parametrize(
+    ("theirs", "queues", "said"),
+    [
+        ({"mail.send"}, ("celery",), "(pids 1, 2), and one is another application's (mail.send): it takes"),
+        ({"shop.tasks.nap"}, ("celery",), "(pids 1, 2)"),
+        ({"mail.send"}, ("mails",), "(pids 1, 2)"),
+    ],
+)
+def test_namesakes_of_two_applications(theirs, queues, said):
+    both = (node(queues=("celery",)), node(pid=2, queues=queues))
+    told = {"w@h": (frozenset({"shop.tasks.nap", "celery.accumulate"}), frozenset({*theirs, "celery.accumulate"}))}
+    (found,) = ask("celery.nodenames", context(fleet=WorkerFleet(2, both, namesakes=told), survey=_sent_here()))
+    assert found.startswith(f"ERROR: 2 workers are called w@h {said}")
+    assert ("application" in said) is ("application" in found)
+
+
 @pytest.mark.parametrize(("database", "blamed"), [(3, False), (0, True)])
 def test_a_neighbours_worker_on_another_database_is_not_the_projects(database, blamed):
     """It was asked there and has none of the project's tasks; the project's own worker is simply not there."""
