@@ -29,10 +29,10 @@ def result_backend(survey: Survey) -> Iterator[Finding]:
     uses = [*usage(survey, "chord"), *usage(survey, "get")]
     example = f'{setting(survey, "result_backend")} = "redis://127.0.0.1:6379/0"'
     where = listed(place_of(survey, use) for use in uses)
-    stored = str(survey.conf.get("result_backend") or "")
+    stored = _in_one_process(survey)
     if results_off(survey) and uses and not survey.eager:
         yield fail(f"results are off, but the code waits for them at {where}", hint=example, uses=len(uses))
-    elif stored.startswith(PROCESS_LOCAL) and not for_development(survey):
+    elif stored and not for_development(survey):
         message = f"results are kept in the memory of one process ({stored}): no other ever sees them"
         yield fail(message, hint=example) if uses else warn(message, hint=example)
     ignored = [task.name for task in survey.tasks if task.ignore_result]
@@ -41,6 +41,17 @@ def result_backend(survey: Survey) -> Iterator[Finding]:
             f"every task ignores its result, but the code waits for one at {where}: it stays PENDING",
             hint=f"{setting(survey, 'task_ignore_result')} = False, or ignore_result=False on that task",
         )
+
+
+def _in_one_process(survey: Survey) -> str:
+    """The result backend, if it is the memory of whoever writes to it; so is Django's cache until it is set."""
+    stored = str(survey.conf.get("result_backend") or "")
+    if stored.startswith(PROCESS_LOCAL):
+        return stored
+    alias = str(survey.conf.get("cache_backend") or "default")
+    cache = (survey.django.get("CACHES") or {}).get(alias) or {}
+    local = str(cache.get("BACKEND")).endswith((".LocMemCache", ".DummyCache"))
+    return f"{stored}, and cache {alias!r} is {cache['BACKEND']}" if stored == "django-cache" and local else ""
 
 
 @check("celery.result_expiry", stage=Stage.STATIC, needs=["celery.app"])

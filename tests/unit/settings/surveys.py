@@ -83,6 +83,7 @@ IN_MEMORY = (LayerDecl("default", "channels.layers.InMemoryChannelLayer"),)
 EARLY = {"file": f"{HERE}/shop/asgi.py", "line": 5}
 HASTY = (LayerDecl("default", "channels_redis.core.RedisChannelLayer", config={"group_expiry": 5}),)
 LOCAL = (LayerDecl("local", "channels.layers.InMemoryChannelLayer"),)
+LOCMEM = {"CACHES": {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "urls": []}}}
 CHAT = {"path": "ws/chat/", "consumer": "chat.Consumer", "layer": None}
 PUBSUB = (LayerDecl("default", "channels_redis.pubsub.RedisPubSubChannelLayer", (Dsn("redis://redis:6379/1"),)),)
 BY_HAND = {"ASGI_APPLICATION": None, "INSTALLED_APPS": ["channels"]}
