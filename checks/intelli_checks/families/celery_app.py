@@ -77,7 +77,18 @@ def _remedy(survey: Survey, error: Mapping[str, Any]) -> str:
         return f"install it where {python} can see it, or name another interpreter with --python"
     tried = "python manage.py check" if survey.settings_module else f"celery -A {survey.celery_app or 'APP'} report"
     usual = f"correct {place_of(survey, error) or 'the module'}, then: {tried}"
-    return str(error.get("hint") or _set_variable(error) or usual)
+    return str(error.get("hint") or _set_variable(error) or _install_app(survey, error) or usual)
+
+
+def _install_app(survey: Survey, error: Mapping[str, Any]) -> str:
+    """What to do about a model of an app that is not installed, or by a longer name; empty for other errors."""
+    model = re.search(r"Model class (\S+?)\.models\.\S+ doesn't declare an explicit app_label", str(error["message"]))
+    if not model:
+        return ""
+    names = [str(app).partition(".apps.")[0] for app in survey.django.get("INSTALLED_APPS") or ()]
+    if longer := next((name for name in names if name.endswith(f".{model[1]}")), ""):
+        return f"import it as {longer}.models, as INSTALLED_APPS has it: grep -rn '{model[1]}.models' ."
+    return f'INSTALLED_APPS += ["{model[1]}"]   # in the settings, then: python manage.py migrate'
 
 
 def _set_variable(error: Mapping[str, Any]) -> str:

@@ -98,6 +98,20 @@ def test_a_variable_nobody_set_is_to_be_set(kind, message, hint):
     assert celery_app._remedy(project(), error).startswith(hint)
 
 
+@pytest.mark.parametrize(
+    ("installed", "hint"),
+    [
+        (["django.contrib.auth"], 'INSTALLED_APPS += ["orders"]'),
+        (["shop.orders"], "import it as shop.orders.models, as INSTALLED_APPS has it"),
+        (["shop.orders.apps.OrdersConfig"], "import it as shop.orders.models, as INSTALLED_APPS has it"),
+    ],
+)
+def test_a_model_of_an_app_that_is_not_installed_by_that_name(installed, hint):
+    message = "Model class orders.models.Order doesn't declare an explicit app_label and isn't in an application in ..."
+    error = {"step": "celery", "type": "RuntimeError", "message": message}
+    assert celery_app._remedy(project(django={"INSTALLED_APPS": installed}), error).startswith(hint)
+
+
 def test_quotes_around_a_url_are_to_be_removed():
     error = {"step": "celery", "type": "ModuleNotFoundError", "message": "-", "missing": '"redis'}
     assert celery_app._remedy(project(), error).startswith("write redis://... without the quotes")
