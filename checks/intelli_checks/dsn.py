@@ -8,6 +8,8 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, u
 from intelli_checks.text import MASK, raw_login, remember_passwords, remember_secret, safe
 
 UNPARSEABLE = "<unparseable url>"
+PORTS = {"sentinel": 26379, "amqp": 5672, "pyamqp": 5672, "amqps": 5671}
+"""Ports that a URL without one means, by transport; 6379 for Redis."""
 _SECRET_OPTIONS = frozenset({"password", "passwd", "secret", "token", "sentinel_password"})
 
 
@@ -86,7 +88,7 @@ class Dsn:
 
     @property
     def port(self) -> int:
-        default = 26379 if self.transport == "sentinel" else 6379
+        default = PORTS.get(self.transport, 6379)
         return (self._url.port or default) if self._url else default
 
     @property

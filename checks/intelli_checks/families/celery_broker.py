@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
+from intelli_checks.families.declared import spelt
 from intelli_checks.families.wording import count, listed, start_command
 from intelli_checks.model import Finding, Skip, Stage, fail, info, warn
 from intelli_checks.probes.control import Control
@@ -22,7 +24,9 @@ def broker(ctx: Context) -> Iterator[Finding]:
     own app in the project's own interpreter: can it connect, which workers answer a broadcast, and, where the broker
     counts them (AMQP), how many messages and consumers each queue has.
 
-    Cause: the broker is down, its URL or login is wrong, no worker was started, or none for this queue.
+    Cause: the broker is down, its URL or login is wrong, no worker was started, or none for this queue; RabbitMQ is
+    short of memory or disk and takes nothing; or a queue has other arguments there than in the project
+    (`x-max-priority`, `x-queue-type`), so that every worker ends when it declares it (PRECONDITION_FAILED).
 
     Fix: start what is missing; the finding says which.
     """
@@ -39,17 +43,42 @@ def broker(ctx: Context) -> Iterator[Finding]:
     if not told.reached:
         yield fail(
             f"the project cannot use its broker: {told.problem or 'no answer'}",
-            hint=_remedy(asked, told.problem or ""),
+            hint=_remedy(ctx, asked, told.problem or ""),
             subject=str(asked),
         )
         return
-    yield from _judged(ctx, told, asked)
+    if told.blocked:
+        yield fail(
+            "the broker takes no messages: an alarm of its memory or disk blocks everybody who sends, workers too",
+            hint="rabbitmq-diagnostics alarms   # then free disk space or memory, or let the queues drain",
+            subject=str(asked),
+        )
+    elif told.refused:
+        yield from (_otherwise(name, words) for name, words in told.refused.items())
+    else:
+        yield from _judged(ctx, told, asked)
 
 
-def _remedy(broker: Dsn, problem: str) -> str:
+def _otherwise(name: str, words: str) -> Finding:
+    """A worker that declares such a queue ends; one that was up before goes on."""
+    found = re.search(r"(inequivalent arg .*) in vhost '([^']*)'(.*)", words)
+    what, vhost = (found[1] + found[3], found[2]) if found else (words, "/")
+    return fail(
+        f"queue {safe(name)} exists otherwise than the project declares it ({safe(what)}): "
+        "each worker that starts ends with PRECONDITION_FAILED",
+        hint=f"declare it as it is; or let it drain, then: rabbitmqctl -p {safe(vhost)} delete_queue {safe(name)}",
+        subject=f"queue {safe(name)}",
+    )
+
+
+def _remedy(ctx: Context, broker: Dsn, problem: str) -> str:
     if "No module named" in problem:
         return f"pip install 'celery[{broker.transport}]'   # in the project's environment: the transport's driver"
-    return f"see that {broker.address} listens; compare host, port and login in CELERY_BROKER_URL"
+    if "vhost" in problem:
+        return "rabbitmqctl list_vhosts   # then add_vhost NAME, or set_permissions -p NAME USER '.*' '.*' '.*'"
+    if "ACCESS_REFUSED" in problem:
+        return f"correct user and password in {spelt(ctx, 'broker_url')}; rabbitmqctl list_users says who exists"
+    return f"see that {broker.address} listens; compare host, port and login in {spelt(ctx, 'broker_url')}"
 
 
 def _judged(ctx: Context, told: Control, asked: Dsn) -> Iterator[Finding]:

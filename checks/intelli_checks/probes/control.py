@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from intelli_checks.probes import processes, transcript
+from intelli_checks.probes.queues import expected
 from intelli_checks.probes.survey import Survey
 from intelli_checks.target import Target
 from intelli_checks.text import safe
@@ -33,6 +34,10 @@ class Control:
     """Queues of each worker that answered."""
     queues: Mapping[str, Count | None] = field(default_factory=dict)
     """Only where the broker counts consumers; None for a queue that does not exist."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Queues that exist otherwise than the project declares them, and what the broker says to that."""
+    blocked: bool = False
+    """Whether the broker takes no message from anybody (RabbitMQ's alarms)."""
     local: tuple[processes.Process, ...] = ()
     """Worker processes of this project on this machine."""
 
@@ -42,7 +47,8 @@ def gather(target: Target, project: Survey, timeout: float) -> Control:
     asked = Target(
         target.directory, target.places[:1], settings=target.settings, app=target.app, origins=target.origins
     )
-    named = {"broker": target.broker.raw} if target.broker else {}
+    named: dict[str, Any] = {"broker": target.broker.raw} if target.broker else {}
+    named["queues"] = sorted(expected(project))
     ((place, answer),) = transcript.ask_all(asked, "control", timeout, **named)
     facts, error = transcript.redact(answer.facts), next(iter(transcript.redact(answer.errors)), None)
     homes = {project.project, str(target.directory.resolve())}
@@ -53,6 +59,8 @@ def gather(target: Target, project: Survey, timeout: float) -> Control:
         broadcasts=bool(facts.get("fanout")),
         workers={safe(name): tuple(queues) for name, queues in facts.get("workers", ())},
         queues={name: Count(*told) if told else None for name, told in facts.get("queues", {}).items()},
+        refused={name: safe(words) for name, words in facts.get("refused", {}).items()},
+        blocked=bool(facts.get("blocked")),
         local=local,
     )
 

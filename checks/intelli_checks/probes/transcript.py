@@ -26,6 +26,7 @@ _DOING = {
     "asgi": "importing the ASGI application",
     "exchange": "talking through the channel layer",
     "reach": "connecting to the broker",
+    "blocked": "sending a message to the broker",
     "workers": "asking the workers",
     "queues": "asking for the queues",
     "usage": "reading the project's source",

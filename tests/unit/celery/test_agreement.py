@@ -224,6 +224,45 @@ def test_a_broker_that_counts_consumers():
     assert behind(busy) == []  # consumers that do not answer a broadcast: a busy solo pool
 
 
+def test_a_broker_that_takes_no_messages_is_the_reason_why_nobody_answers():
+    counts = {"ai": Count(3, 0)}
+    (found,) = behind(Control(reached=True, broadcasts=True, blocked=True, queues=counts, local=(TICKING,)))
+    assert found.startswith("ERROR: the broker takes no messages: an alarm of its memory or disk")
+
+
+DIFFERS = (
+    "Queue.declare: (406) PRECONDITION_FAILED - inequivalent arg 'x-max-priority' for queue 'ai' in vhost 'shop': "
+    "received the value '10' of type 'signedint' but current is none"
+)
+
+
+def test_a_queue_that_is_not_as_declared_is_the_reason_why_no_worker_is_there():
+    ctx = context(survey=ON_AMQP, control=Control(reached=True, broadcasts=True, refused={"ai": DIFFERS}))
+    ctx.target = replace(ctx.target, broker=None)
+    (found,) = registry["celery.broker"].run(ctx)
+    assert found.message == (
+        "queue ai exists otherwise than the project declares it (inequivalent arg 'x-max-priority' for queue 'ai': "
+        "received the value '10' of type 'signedint' but current is none): "
+        "each worker that starts ends with PRECONDITION_FAILED"
+    )
+    assert found.hint.endswith("rabbitmqctl -p shop delete_queue ai")
+
+
+@pytest.mark.parametrize(
+    ("problem", "hint"),
+    [
+        ("AccessRefused: (0, 0): (403) ACCESS_REFUSED - Login was refused", "correct user and password in broker_url"),
+        ("NotAllowed: (530) NOT_ALLOWED - vhost shop not found", "rabbitmqctl list_vhosts"),
+        ("ConnectionRefusedError: refused", "see that mq:5672 listens"),
+    ],
+)
+def test_a_broker_that_refuses_is_not_said_to_be_down(problem, hint):
+    ctx = context(survey=ON_AMQP, control=Control(problem=problem))
+    ctx.target = replace(ctx.target, broker=None)
+    (found,) = registry["celery.broker"].run(ctx)
+    assert found.hint.startswith(hint)
+
+
 def test_a_broker_that_cannot_tell_is_not_passed():
     with pytest.raises(Skip, match="cannot be told"):
         behind(Control(reached=True))

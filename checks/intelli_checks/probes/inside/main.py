@@ -76,7 +76,8 @@ def _stages(purpose: str) -> list[tuple[str, Any]]:
     if purpose == "exchange":
         return [*opening, ("settings", django_side.setup), ("exchange", layer_side.exchange)]
     if purpose == "control":
-        asked = (("reach", control_side.reach), ("workers", control_side.workers), ("queues", control_side.queues))
+        names = ("reach", "blocked", "workers", "queues")
+        asked = [(name, getattr(control_side, name)) for name in names]
         return [*opening, ("settings", django_side.setup), ("app", celery_side.load), *asked]
     return [*opening, ("settings", django_side.setup), *_survey(purpose)]
 
