@@ -120,3 +120,13 @@ HOMES = [
 def test_a_src_layout_is_run_from_the_folder_above(files, home, tmp_path):
     project = find_project(write(tmp_path, files))
     assert project.home == (tmp_path / home).resolve()
+
+
+def test_a_manage_py_above_src_finds_what_it_puts_on_the_path(tmp_path):
+    """The modules are called without `src`, as workers call them; commands are typed where manage.py is."""
+    manage = MANAGE.format(".setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')")
+    files = {"manage.py": manage, "src/shop/settings.py": "", "src/shop/celery.py": APP}
+    project = find_project(write(tmp_path, files))
+    assert (project.settings, project.settings_from) == ("shop.settings", "manage.py")
+    assert project.app == "shop.celery:app"
+    assert (project.root, project.home) == (tmp_path / "src", tmp_path)

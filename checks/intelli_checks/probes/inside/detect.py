@@ -50,7 +50,9 @@ class Project(NamedTuple):
         In a `src` layout that is the folder above, with the pyproject.toml: the package is installed, or on PYTHONPATH.
         """
         above, marks = self.root.parent, (".env", *PYTHON_FILES)
-        below = self.root.name == "src" and not self.manage and not _has_any(self.root, marks)
+        if self.manage:
+            return self.manage.parent
+        below = self.root.name == "src" and not _has_any(self.root, marks)
         return above if below and _has_any(above, marks) else self.root
 
 
@@ -105,10 +107,17 @@ def _deeper(start: Path) -> Iterator[Path]:
 def look_in(root: Path) -> Project:
     """The Django project whose manage.py is in `root`."""
     manage = root / "manage.py"
-    defaults = tuple(settings_defaults(root))
+    root = _imported_from(manage)
+    defaults = tuple(settings_defaults(root, manage))
     settings, origin = _settings(root, defaults)
     app, app_from, _ = find_app(root, settings)
     return Project(root, manage, settings, origin, app, app_from, defaults)
+
+
+def _imported_from(manage: Path) -> Path:
+    """Where the settings lie that manage.py names: beside it, or in a `src` beside it that it puts on `sys.path`."""
+    beside, below = manage.parent, manage.parent / "src"
+    return below if not any(_default_in(manage, beside)) and any(_default_in(manage, below)) else beside
 
 
 def _below(start: Path) -> Iterator[Path]:
@@ -145,9 +154,9 @@ def _settings(root: Path, defaults: tuple[tuple[str, str], ...]) -> tuple[str | 
     return None, ""
 
 
-def settings_defaults(root: Path) -> Iterator[tuple[str, str]]:
+def settings_defaults(root: Path, manage: Path | None = None) -> Iterator[tuple[str, str]]:
     """manage.py first: it is what people type; then what servers and workers load."""
-    yield from _default_in(root / "manage.py", root)
+    yield from _default_in(manage or root / "manage.py", root)
     for name in ("celery.py", "asgi.py", "wsgi.py"):
         for path in sorted(root.glob("*/" + name)):
             if wanted(path.parent):
@@ -160,7 +169,8 @@ def _default_in(path: Path, root: Path) -> Iterator[tuple[str, str]]:
         for value in _assigned_default(node):
             for constant in ast.walk(value):
                 if isinstance(constant, ast.Constant) and _is_module(str(constant.value), root):
-                    yield path.relative_to(root).as_posix(), str(constant.value)
+                    file = path.relative_to(root) if root in path.parents else Path(path.name)
+                    yield file.as_posix(), str(constant.value)
 
 
 def _assigned_default(node: ast.AST) -> Iterator[ast.expr]:
