@@ -87,14 +87,17 @@ def _judged(ctx: Context, told: Control, asked: Dsn) -> Iterator[Finding]:
     consumed |= {name for name, counted in told.queues.items() if counted and counted.consumers}
     if told.workers:
         yield info(f"{count(len(told.workers), 'worker')}: {listed(told.workers)}", workers=len(told.workers))
-    if not consumed and told.local:
+    asked_them = told.broadcasts or told.queues
+    if not consumed and not asked_them and told.local:
+        yield info(f"worker process {told.local[0].pid} runs here; this transport cannot ask it", pid=told.local[0].pid)
+    elif not consumed and told.local:
         pid = told.local[0].pid
         yield warn(
             f"worker process {pid} runs here and did not answer: a busy solo worker looks like this, a frozen one too",
             hint="look at its log; then repeat",
             subject=f"pid {pid}",
         )
-    elif not consumed and not told.broadcasts and not told.queues:
+    elif not consumed and not asked_them:
         raise Skip("this transport cannot ask its workers: whether one is there cannot be told")
     elif not consumed:
         yield fail("no worker answers through this broker", hint=start_command(ctx), subject=str(asked))

@@ -266,6 +266,8 @@ def test_a_broker_that_refuses_is_not_said_to_be_down(problem, hint):
 def test_a_broker_that_cannot_tell_is_not_passed():
     with pytest.raises(Skip, match="cannot be told"):
         behind(Control(reached=True))
+    found = behind(Control(reached=True, local=(TICKING,)))
+    assert found == ["INFO: worker process 9 runs here; this transport cannot ask it"]  # nor is it silent: SQS, SQL
     silent = Control(reached=True, broadcasts=True, local=(TICKING,))
     assert behind(silent)[0].startswith("WARNING: worker process 9 runs here and did not answer")
     assert behind(Control(reached=True, broadcasts=True)) == ["ERROR: no worker answers through this broker"]
