@@ -52,6 +52,8 @@ APPS = [
     ),
     ({"src/p/__init__.py": "", "src/p/celery_app.py": IMPORT + "c: Celery = Celery('x')\n"}, "p.celery_app:c"),
     ({"a.py": APP, "Procfile": "worker: celery -A b.c worker -l info\n", "b/c.py": ""}, "b.c"),
+    ({"a.py": APP, "worker-start.sh": "exec celery worker -A b.c -Q main\n", "b/c.py": ""}, "b.c"),
+    ({"a.py": APP, "Dockerfile": 'CMD ["celery", "-A", "b.c", "worker"]\n', "b/c.py": ""}, "b.c"),
     ({"a.py": APP, "compose.yml": 'command: ["celery", "--app", "b.q", "worker"]\n', "b/q.py": ""}, "b.q"),
 ]
 

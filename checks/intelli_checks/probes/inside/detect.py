@@ -220,7 +220,10 @@ def _import_root(path: Path, root: Path) -> Path:
 
 
 _COMMAND = re.compile(r"\bcelery\b[\"', ]+(?:[^\n]*?[\"', ])?(?:-A|--app)[\"', =]+([A-Za-z_][\w.]*(?::\w+)?)")
-_COMMAND_FILES = ("Procfile", "docker-compose*.y*ml", "compose*.y*ml", "Makefile", "*.service", "supervisor*.conf")
+_COMMAND_FILES = (
+    "Procfile", "docker-compose*.y*ml", "compose*.y*ml", "Makefile", "*.service", "supervisor*.conf",
+    "Dockerfile*", "*.sh", "scripts/*.sh",
+)  # fmt: skip
 
 
 def _started_as(root: Path) -> tuple[str, str] | None:
