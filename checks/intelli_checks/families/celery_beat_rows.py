@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -30,7 +31,8 @@ def beat_database(ctx: Context) -> Iterator[Finding]:
 
     django-celery-beat keeps the schedule in rows that nobody checks: a task that was renamed, a queue that is gone. And
     only its own scheduler reads them: `celery beat` needs `-S django` or the setting `beat_scheduler`. A row that last
-    ran in the future, by a clock or time zone since corrected, is not due before that.
+    ran in the future, by a clock or time zone since corrected, is not due before that. A renamed entry of the settings
+    leaves its old row behind, and the task runs twice.
 
     Shows as: "Received unregistered task of type ..." at every tick, a queue that only fills, or nothing at all.
 
@@ -44,6 +46,7 @@ def beat_database(ctx: Context) -> Iterator[Finding]:
     if not read and ctx.beats.answering:
         raise Skip("could not tell what the scheduler reads")
     yield from _judged(ctx, ours)
+    yield from _twice(ctx, ours)
     if not (ctx.beats.answering or ctx.beats.processes):
         yield missing(ctx, ctx.beats, len(ours), "" if read else " -S django")
 
@@ -109,6 +112,24 @@ def _judged(ctx: Context, ours: Mapping[str, Mapping[str, Any]]) -> Iterator[Fin
                 hint=RESET,
                 subject=safe(name),
                 seconds=round(ahead),
+            )
+
+
+def _twice(ctx: Context, ours: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    """An entry of the settings that was renamed leaves its row behind, switched on; so does a row that was copied."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name, row in ours.items():
+        groups[str(row.get("same") or name)].append(name)
+    for names in groups.values():
+        if len(names) > 1:
+            declared = [name for name in names if ctx.project and name in ctx.project.beat]
+            left = [name for name in names if name not in (declared or names[:1])]
+            yield warn(
+                f"{listed(names)} send {safe(ours[names[0]]['task'])} with the same arguments at the same times: "
+                f"it runs {len(names)} times",
+                hint=f"switch off {listed(left)} in the admin (django_celery_beat); a renamed entry leaves its old row",
+                subject=safe(names[0]),
+                entries=[safe(name) for name in names],
             )
 
 

@@ -126,8 +126,8 @@ class Audit:
     migrations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Database alias -> reachable, pending, conflicts, ahead, unmade (names), missing_file (SQLite) or error."""
     schedule: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Entry name -> task, queue, and seconds by which it last ran in the future (`ahead`), as django-celery-beat keeps
-    them in the database; only what is switched on."""
+    """Entry name -> task, queue, seconds by which it last ran in the future (`ahead`), and what is equal (`same`) where
+    task, arguments, queue and times are, as django-celery-beat keeps them in the database; only what is switched on."""
     caches: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Cache alias -> what went wrong when it was asked; empty when all answer."""
     errors: tuple[Mapping[str, Any], ...] = ()

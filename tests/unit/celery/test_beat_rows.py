@@ -100,6 +100,18 @@ def test_a_workers_state_file_is_no_scheduler() -> None:
     assert found == ["INFO: runs as process 7"]
 
 
+def test_rows_that_send_the_same_at_the_same_times() -> None:
+    row = {"task": "shop.tasks.sweep", "queue": None}
+    rows = {"old": {**row, "same": "a"}, "nightly": {**row, "same": "a"}, "weekly": {**row, "same": "b"}}
+    survey = replace(PROJECT, beat={"nightly": {"task": "shop.tasks.sweep", "seconds": None}})
+    beats = BeatFacts(answering=("beat@h",))
+    registry.load()
+    ctx = context(node(), survey=survey, audits={"here": Audit("here", schedule=rows)}, beats=beats)
+    (found,) = registry["celery.beat_database"].run(ctx)
+    assert found.message.startswith("old, nightly send shop.tasks.sweep with the same arguments at the same times")
+    assert found.hint.startswith("switch off old in the admin")
+
+
 def unsaid(beats: BeatFacts, *entries: str, **facts: Any) -> Context:
     """A project with one row in the database and no setting that names its scheduler."""
     survey = replace(
