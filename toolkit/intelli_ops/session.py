@@ -69,7 +69,10 @@ class Session:
         return self._show(report, exits.INTERRUPTED if interrupted else None)
 
     def _until_healthy(self, report: Report, ends: float) -> tuple[Report, bool]:
-        """Look again until `ends`, telling a terminal what is wrong; interrupted, the last whole round is known."""
+        """Look again until `ends`, telling a terminal what is wrong; interrupted, the last whole round is known.
+
+        So it is when the end cuts a round short: what had no time to answer would be named as the cause.
+        """
         with Waiting(silent=self.wishes.quiet) as waiting:
             while self._code(report) != exits.HEALTHY and time.monotonic() + _PAUSE < ends:
                 waiting.now(_wrong(report))
@@ -77,7 +80,7 @@ class Session:
                     time.sleep(_PAUSE)
                 except KeyboardInterrupt:
                     return report, True
-                again, interrupted = self.look(self._deadline(ends), silent=True)
+                again, interrupted = self.look(self._deadline(ends), known=report)
                 if interrupted:
                     return report, True
                 report = again
@@ -94,22 +97,28 @@ class Session:
             before = report
             time.sleep(pause)
 
-    def look(self, deadline: float, *, silent: bool = False) -> tuple[Report, bool]:
-        """One diagnosis, muted; what was known by then, and True, when interrupted."""
-        interrupted = False
+    def look(self, deadline: float, *, known: Report | None = None) -> tuple[Report, bool]:
+        """One diagnosis, muted; what was known by then, and True, when interrupted.
+
+        `known` from an earlier round stands where this one had too little time.
+        """
+        began, interrupted = time.monotonic(), False
         ctx = self.context(self.target, deadline)
         ctx.remembered = Roll.of(self.rolls.read(self.target))
-        with Watchdog(deadline), Progress(self.checks, silent=silent or self.wishes.quiet) as progress:
+        with Watchdog(deadline), Progress(self.checks, silent=bool(known) or self.wishes.quiet) as progress:
             try:
                 report = diagnose(self.checks, ctx, progress.ended)
             except Interrupted as stopped:
                 interrupted, report = True, stopped.report
         self._remember(ctx)
-        if self.wishes.save:
-            _record(ctx, self.wishes.save)
+        whole = self._whole(began, deadline)
         if self.muted:
             with self.memory.about(self.target) as seen:
                 report = mutes.apply(report, self.muted, seen)
+        if known and not whole and self._code(report) != exits.HEALTHY:  # its facts would not bear the report out
+            return known, interrupted
+        if self.wishes.save:
+            _record(ctx, self.wishes.save)
         return report, interrupted
 
     def _remember(self, ctx: Context) -> None:
@@ -124,6 +133,11 @@ class Session:
         now = time.monotonic()
         own = now + self.target.timeout
         return min(own, max(ends, now + 1.0)) if ends else own
+
+    def _whole(self, began: float, deadline: float) -> bool:
+        """Whether a round that ends now had time for every answer: its own, or as much again as it took."""
+        given = deadline - began
+        return given >= self.target.timeout or time.monotonic() - began <= given / 2
 
     def _code(self, report: Report) -> int:
         return report.exit_code(self.wishes.fail_level)

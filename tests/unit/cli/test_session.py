@@ -69,6 +69,39 @@ def test_who_waits_for_health_is_told_what_is_wrong(tmp_path: Path, monkeypatch:
     assert told == ["lab.moody: it: not well"] * 2
 
 
+def test_a_round_that_the_end_of_the_wait_cut_short_does_not_have_the_last_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """What it did not get to ask looks broken: an import that was still going on "hangs"."""
+    given = []
+
+    def run(ctx: Context) -> Iterator[Finding]:
+        """It needs three seconds."""
+        given.append(ctx.deadline - time.monotonic())
+        yield fail("the true cause" if given[-1] > 3 else "made up: it was cut short", hint="-", subject="it")
+        if len(given) > 1:
+            time.sleep(0.7 * given[-1])
+
+    slow = Check("lab.slow", run, Stage.READY, 5.0)
+    assert of(tmp_path, slow, wishes=Wishes()).once(time.monotonic(), patience=2.0) == 1
+    assert len(given) > 1
+    assert min(given) < 3
+    said = capsys.readouterr().out
+    assert "the true cause" in said
+    assert "made up" not in said
+
+
+def test_a_short_round_that_was_done_early_is_believed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    words = iter(["at first", *["later"] * 9])
+
+    def run(ctx: Context) -> Iterator[Finding]:
+        """It is quick."""
+        yield fail(next(words, "at last"), hint="-", subject="it")
+
+    assert of(tmp_path, Check("lab.quick", run, Stage.READY, 5.0), wishes=Wishes()).once(time.monotonic(), 1.0) == 1
+    assert "at last" in capsys.readouterr().out
+
+
 def test_watching_prints_the_report_and_then_only_what_changed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
