@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from intelli_checks import Finding, Skip, Stage, check, fail, info, warn
-from intelli_checks.families.declared import driver_lacking, for_tests, listed, of_celery, setting
+from intelli_checks.families.declared import for_tests, listed, of_celery, setting, transport_lacking
 from intelli_checks.families.places import overriding
 from intelli_checks.probes.survey import Survey
 
@@ -137,7 +137,7 @@ def broker_url(survey: Survey) -> Iterator[Finding]:
 
     Cause: an empty URL, or one without a scheme, makes Celery fall back to amqp://guest@localhost:5672; `memory://`
     stays inside one process; in a container, `localhost` is the container itself; redis-py is missing, or too old for
-    kombu.
+    kombu, or another package its transport imports is not there.
     Shows as: "Connection refused" for a port nobody configured, or tasks that no worker ever sees.
     Fix: give a whole URL. Example: CELERY_BROKER_URL="localhost:6379/0" instead of "redis://localhost:6379/0".
     """
@@ -168,7 +168,7 @@ def broker_url(survey: Survey) -> Iterator[Finding]:
         )
     elif broker and broker.scheme == "memory" and not for_tests(survey):
         yield fail("the broker is memory://: no other process ever sees a task", hint=f'{name} = "redis://HOST:6379/0"')
-    elif broker and broker.is_redis and (lacking := driver_lacking(survey)):
+    elif lacking := transport_lacking(survey):
         yield lacking
     elif broker and survey.extra.get("container") and broker.host in LOCAL and not broker.unix_path:
         yield info(f"inside a container {broker.host} is the container itself, and the broker is {broker}")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from intelli_checks.context import Context
-from intelli_checks.families.declared import driver_lacking, spelt
+from intelli_checks.families.declared import spelt, transport_lacking
 from intelli_checks.families.places import overriding
 from intelli_checks.families.wording import ago, count, listed, start_command
 from intelli_checks.model import Finding, Severity, Stage, Unavailable, fail, info, warn
@@ -66,7 +66,7 @@ def _said_elsewhere(project: Survey) -> str:
     """The check that says why no worker is there: where the project does not load here, it does not load there."""
     if overriding(project):
         return "celery.environment"
-    if "unexpected keyword" in str(project.extra.get("broker_refused")) or driver_lacking(project):
+    if "unexpected keyword" in str(project.extra.get("broker_refused")) or transport_lacking(project):
         return "celery.broker_url"
     return "celery.app" if project.error("settings", "app", "celery") else ""
 

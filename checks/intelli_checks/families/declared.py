@@ -40,7 +40,27 @@ def version_of(survey: Survey, name: str) -> tuple[int, ...] | None:
     return tuple(int(part) for part in re.findall(r"\d+", told)[:3]) if told else None
 
 
-def driver_lacking(survey: Survey) -> Finding | None:
+def transport_lacking(survey: Survey) -> Finding | None:
+    """What kombu lacks to connect with the broker, of any scheme; None where it lacks nothing."""
+    if survey.broker and survey.broker.is_redis and (lacking := _driver_lacking(survey)):
+        return lacking
+    missing = re.search(r"No module named '([\w.]+)'", str(survey.extra.get("broker_refused") or ""))
+    if not survey.broker or not missing:
+        return None
+    scheme, package = survey.broker.scheme, missing[1].partition(".")[0]
+    extra = "redis" if survey.broker.is_redis else scheme
+    install = f"'celery[{extra}]'" if extra in _EXTRAS else package
+    return fail(
+        f"kombu cannot load its transport {scheme}: no module named {missing[1]}: workers and senders end with it",
+        hint=f"pip install {install}   # in the project's environment",
+    )
+
+
+_EXTRAS = ("redis", "sqs", "gcpubsub", "zookeeper", "consul")
+"""What Celery's extras call the packages of a transport."""
+
+
+def _driver_lacking(survey: Survey) -> Finding | None:
     """What is wrong with the redis-py beside a kombu that would connect with it; None where nothing is."""
     kombu, installed = survey.versions.get("kombu"), version_of(survey, "redis")
     wanted = str(survey.extra.get("driver_wanted") or "")

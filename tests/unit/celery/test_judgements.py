@@ -368,7 +368,8 @@ def test_workers_on_another_database_are_the_reason_only_where_nobody_consumes_o
 
 
 def test_a_driver_no_worker_can_connect_with_explains_why_none_is_there():
-    survey = replace(_sent_here(), versions={"kombu": "5.7.0", "redis": "5.0.8"}, extra={"driver_wanted": "6.1.0"})
+    versions, extra = {"kombu": "5.7.0", "redis": "5.0.8"}, {"driver_wanted": "6.1.0"}
+    survey = replace(_sent_here(), broker=Dsn("redis://h/0"), versions=versions, extra=extra)
     ctx = context(fleet=WorkerFleet(0, clients=(), taken=NOW), survey=survey, absence=Absence())
     with pytest.raises(Unavailable) as raised:
         ask("celery.workers", ctx)

@@ -11,7 +11,7 @@ from tests.unit.settings.surveys import groups, name, project, routed, use
 
 from intelli_checks import Severity, Skip
 from intelli_checks.dsn import Dsn
-from intelli_checks.families import celery_app, celery_settings, channels_settings, django
+from intelli_checks.families import celery_app, celery_settings, celery_workers, channels_settings, django
 from intelli_checks.families import declared_delivery as delivery
 from intelli_checks.families import declared_routing as routing
 from intelli_checks.probes.survey import LayerDecl, Survey, TaskDecl
@@ -140,6 +140,30 @@ def test_a_driver_kombu_does_not_connect_with(redis, told):
     found = judged(celery_settings.broker_url, project(versions=versions, extra={"driver_wanted": "6.1.0"}))
     assert "; ".join(f"{one.severity.name} {one.message}" for one in found).startswith(told)
     assert bool(found) == bool(told)
+
+
+@pytest.mark.parametrize(
+    ("url", "module", "scheme", "hint"),
+    [
+        ("redis://h/0", "packaging", "redis", "pip install 'celery[redis]'"),
+        ("sentinel://h:26379/0", "packaging", "sentinel", "pip install 'celery[redis]'"),
+        ("sqs://", "boto3", "sqs", "pip install 'celery[sqs]'"),
+        ("kafka://h", "confluent_kafka", "kafka", "pip install confluent_kafka"),
+    ],
+)
+def test_a_package_the_transport_needs(url, module, scheme, hint):
+    """`pip install celery redis` brings everything but packaging, which kombu 5.7 imports to connect with Redis."""
+    lacking = project(
+        broker=Dsn(url),
+        conf={"broker_url": url},
+        versions={"kombu": "5.7.0", "redis": "8.1.0"},
+        extra={"broker_refused": f"No module named '{module}'"},
+    )
+    (found,) = judged(celery_settings.broker_url, lacking)
+    assert found.severity is Severity.ERROR
+    assert f"kombu cannot load its transport {scheme}: no module named {module}" in found.message
+    assert found.hint.startswith(hint)
+    assert celery_workers._said_elsewhere(lacking) == "celery.broker_url"
 
 
 def test_task_modules_that_no_worker_imports():
