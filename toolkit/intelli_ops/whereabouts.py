@@ -43,7 +43,12 @@ def tell(trace: Trace, ctx: Context) -> Told:
 
 def _ended(trace: Trace, ctx: Context) -> Iterator[str]:
     if trace.state in _FINAL:
-        yield f"ended: {trace.state}"
+        yield f"ended: {trace.state}{f', {trace.failure}' if trace.failure else ''}"
+    if trace.state == "FAILURE":
+        if trace.failure.startswith("NotRegistered"):
+            yield "fix: intelli-ops check celery.tasks"
+        else:
+            yield "its traceback is in the worker's log, and in AsyncResult(id).traceback"
 
 
 def _held(trace: Trace, ctx: Context) -> Iterator[str]:

@@ -149,12 +149,21 @@ def lost(results: ResultStore, layout: Layout, ids: Iterable[str], timeout: floa
     return tuple(sorted(still - fleet.held)) if fleet.accounted else ()
 
 
-def state_of(results: ResultStore, id_: str, timeout: float) -> str | None:
-    """What is stored for this task: its state, or None for nothing."""
+def told_of(results: ResultStore, id_: str, timeout: float) -> tuple[str | None, str]:
+    """What is stored for this task: its state, or None for nothing; and how it failed, without the arguments."""
     with opened(Layout(results.dsn, tls=results.tls, via=results.via), timeout, "the result store") as connection:
         key = results.key(id_)
         head = _heads(connection, [key]).get(key)
-    return (_word(head, "status") or "unreadable") if head else None
+    if not head:
+        return None, ""
+    state = _word(head, "status") or "unreadable"
+    return state, failure_of(head) if state in {"FAILURE", "RETRY"} else ""
+
+
+def failure_of(head: str) -> str:
+    """The class of what was raised; of a task that its worker did not know, its name."""
+    kind, name = _word(head, "exc_type"), _unknown(head)
+    return f"{kind}: its worker did not know {name}" if name else kind
 
 
 def id_of(key: str) -> str:

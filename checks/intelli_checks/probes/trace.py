@@ -28,6 +28,8 @@ class Trace:
     id: str
     state: str | None = None
     """What the result store holds for it; None for nothing."""
+    failure: str = ""
+    """How it failed, in words of the result store."""
     store: bool = False
     """Whether there is a result store that could be read."""
     held: tuple[tuple[Node, Request], ...] = ()
@@ -51,8 +53,10 @@ def gather(ctx: Context, id_: str, timeout: float) -> Trace:
     delivered = [one.score for one in depths.unacked.oldest if one.message.id == id_]
     unseen += max(0, depths.unacked.count - len(depths.unacked.oldest))
     held = tuple(ctx.fleet.holders(id_))
-    state = results.state_of(store, id_, timeout / 2) if store else None
-    return Trace(id_, state, store is not None, held, delivered[0] if delivered else None, queue, ahead, unseen)
+    state, failure = results.told_of(store, id_, timeout / 2) if store else (None, "")
+    return Trace(
+        id_, state, failure, store is not None, held, delivered[0] if delivered else None, queue, ahead, unseen
+    )
 
 
 def _waiting(connection: Connection, depths: QueueDepths, id_: str, ends: float) -> tuple[tuple[str, int] | None, int]:

@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 from tests.unit.celery.states import ask, context, node
 
-from intelli_checks.probes.results import Failure, ResultSample, _ended_badly, _message, _unknown, _word
+from intelli_checks.probes.results import Failure, ResultSample, _ended_badly, _message, _unknown, _word, failure_of
 from intelli_checks.probes.survey import Survey, TaskDecl
+from intelli_checks.probes.trace import Trace
 from intelli_checks.registry import registry
+from intelli_ops import whereabouts
 
 MINUTE = 86400 - 60
 """What is left of a result's day a minute after the task ended."""
@@ -111,3 +113,18 @@ HEADS = [
 @pytest.mark.parametrize(("head", "badly", "name"), HEADS)
 def test_what_a_stored_result_says_of_its_end(head, badly, name):
     assert (_ended_badly(head), _unknown(head)) == (badly, name)
+
+
+FAILURES = [
+    (HEADS[0][0], "NotRegistered: its worker did not know tasks.nap", "fix: intelli-ops check celery.tasks"),
+    (HEADS[1][0], "ValueError", "its traceback is in the worker's log"),
+]
+
+
+@pytest.mark.parametrize(("head", "failure", "then"), FAILURES)
+def test_a_task_that_failed_is_told_with_what_was_raised(head, failure, then):
+    """And without what the exception says: arguments and passwords are in there."""
+    assert failure_of(head) == failure
+    told = whereabouts.tell(Trace("7", "FAILURE", failure, store=True), context(node()))
+    assert told.lines[0] == f"7: ended: FAILURE, {failure}"
+    assert told.lines[1].strip().startswith(then)

@@ -26,15 +26,20 @@ class StaleProcess:
 
 
 def stale_processes(directory: Path, changed_at: float) -> list[StaleProcess]:
-    """Servers and workers whose working directory is the project and that are older than the change."""
+    """Servers and workers whose working directory is the project and that are older than the change.
+
+    Of a pool the parent alone: who restarts it restarts its children. `runserver` restarts its child itself.
+    """
     import psutil
 
-    found = []
-    for process in psutil.process_iter(["pid", "cmdline", "cwd", "create_time"]):
+    old, new = {}, []
+    for process in psutil.process_iter(["pid", "ppid", "cmdline", "cwd", "create_time"]):
         facts = process.info
         words = facts["cmdline"] or []
         runner = next((name for name in _RUNNERS if any(Path(word).name == name for word in words)), None)
         inside = facts["cwd"] and Path(facts["cwd"]).is_relative_to(directory)
         if runner and inside and (facts["create_time"] or 0) < changed_at:
-            found.append(StaleProcess(facts["pid"], runner))
-    return found
+            old[facts["pid"]] = (facts["ppid"], runner)
+        elif runner == "runserver":
+            new.append(facts["ppid"])
+    return [StaleProcess(pid, what) for pid, (parent, what) in old.items() if parent not in old and pid not in new]
