@@ -71,6 +71,7 @@ class Running:
                 "results": system.results.raw,
                 "layer": system.layer.raw,
                 "media": str(system.media),
+                "database": system.environment["DATABASE_URL"],
                 "ready": self.supervisor.all_ready,
                 "units": [unit.describe() for unit in self.supervisor.units.values()],
             },

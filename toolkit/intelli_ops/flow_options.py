@@ -11,18 +11,21 @@ from types import MappingProxyType
 from intelli_checks.context import Context
 from intelli_checks.target import Target
 
+RUNNING = "the system that `up` runs here"
+"""The origin of what is known from it."""
 _VARIABLES = {
     "CELERY_BROKER_URL": "broker",
     "CELERY_RESULT_BACKEND": "results",
     "REDIS_URL": "layer",
     "MEDIA_ROOT": "media",
+    "DATABASE_URL": "database",
 }
 
 
 def with_running(target: Target) -> Target:
     """`target` with the web server of the system that `up` runs here, where nobody named another.
 
-    The survey then sees the environment that `up` gave its parts; variables the user has set stand.
+    The survey then sees the environment that `up` gave its parts, its database too; variables the user has set stand.
     """
     if target.web or target.websocket or target.broker or not target.places or any(p.remote for p in target.places):
         return target
@@ -38,8 +41,9 @@ def with_running(target: Target) -> Target:
     if not record.get("web"):
         return target
     for variable, name in _VARIABLES.items():
-        os.environ.setdefault(variable, str(record[name]))
-    return replace(target, web=record["web"], origins={**target.origins, "web": "the system that `up` runs here"})
+        if name in record:
+            os.environ.setdefault(variable, str(record[name]))
+    return replace(target, web=record["web"], origins={**target.origins, "web": RUNNING})
 
 
 def repeated(target: Target, times: int) -> Target:

@@ -12,6 +12,7 @@ from intelli_checks.report import plain
 from intelli_checks.target import Target
 from intelli_ops.commands.grouped import Group
 from intelli_ops.commands.options import targeted
+from intelli_ops.flow_options import RUNNING, with_running
 from intelli_ops.progress import Waiting
 from intelli_ops.say import say, say_json
 
@@ -35,10 +36,11 @@ def show(
 
     Flags win over environment, that over configuration, that over what the project declares or detection finds.
     """
+    target = with_running(target)
     known, origins = values(target), dict(target.origins)
     for name, url in _declared(target).items():
         if name not in known:
-            known[name], origins[name] = url, "declared by the project"
+            known[name], origins[name] = url, RUNNING if origins.get("web") == RUNNING else "declared by the project"
     if as_json:
         document = {"values": known, "origins": plain(origins)} if origin else known
         say_json(document)
