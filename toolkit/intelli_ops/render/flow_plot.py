@@ -6,7 +6,7 @@ from pathlib import Path
 
 from intelli_checks.probes.flow import Flow
 from intelli_checks.probes.flow_timeline import hops
-from intelli_ops.usage import UsageError
+from intelli_ops.usage import UsageError, install
 
 
 def plot(flow: Flow, path: Path) -> None:
@@ -18,7 +18,7 @@ def plot(flow: Flow, path: Path) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise UsageError("--plot wants matplotlib: pip install 'intelli-ops[plot]'") from error
+        raise UsageError(f"--plot wants matplotlib: {install('matplotlib')}") from error
     seen: dict[str, list[float]] = {}
     for run in flow.runs:
         for hop in hops(flow.plan, run):

@@ -16,6 +16,7 @@ from intelli_ops.supervisor import leftovers
 from intelli_ops.supervisor.logs import Terminal
 from intelli_ops.supervisor.state import Busy, State, StateError
 from intelli_ops.supervisor.supervisor import Supervisor
+from intelli_ops.usage import install
 from intelli_ops.workers import plan as plans
 from intelli_ops.workers.keep import Keeper
 from intelli_ops.workers.plan import CannotPlan, Plan, Wishes
@@ -79,7 +80,7 @@ def _watch(folder: Path, keeper: Keeper) -> None:
     try:
         from watchfiles import PythonFilter, watch
     except ImportError:
-        raise CannotPlan("--autoreload needs watchfiles: pip install 'intelli-ops[reload]'") from None
+        raise CannotPlan(f"--autoreload needs watchfiles: {install('watchfiles')}") from None
 
     def run() -> None:
         for changes in watch(folder, watch_filter=PythonFilter()):
