@@ -38,14 +38,26 @@ def load(text: str) -> Callable[[float], Context]:
 
     Reading a fact that was not recorded raises Skip: nothing is gathered from the system the recording came from.
     """
+    document: Any = None
     try:
         document = json.loads(text)
         version, target, facts = document["recording"], _decode(document["target"]), _decode(document["facts"])
     except (AttributeError, KeyError, TypeError, ImportError, RecursionError, ValueError) as error:
-        raise ValueError(f"not a recording made by --save: {error}") from error
+        raise ValueError(f"not a recording made by --save: {_instead(document, error)}") from error
     if version != VERSION or not isinstance(target, Target):
         raise ValueError(f"not a recording of version {VERSION} made by --save")
     return lambda deadline: _replay(target, facts, deadline)
+
+
+def _instead(document: object, error: Exception) -> str:
+    """What a text is that is not a recording."""
+    if isinstance(error, json.JSONDecodeError):
+        return "it is no JSON"
+    if isinstance(document, dict) and "checks" in document:
+        return "it is a report, which holds verdicts and no facts"
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    return str(error)
 
 
 def _replay(target: Target, facts: Mapping[str, object], deadline: float) -> Context:

@@ -62,3 +62,27 @@ def test_ci_can_run_its_first_two_blocks():
 def test_no_picture_is_heavy():
     for name in re.findall(r'(?:\]\(|src=")(docs/[^)"]+\.svg)', README):
         assert (ROOT / name).stat().st_size < 60_000
+
+
+def test_whoever_comes_first_is_told_what_it_takes_and_how_to_install_it():
+    """The first line fails on an older Python, and a command on no PATH cannot be typed elsewhere."""
+    before = README.partition("## Commands")[0]
+    wanted = re.search(r'requires-python = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert wanted
+    assert f"Python {wanted[1]} or" in before
+    assert "pipx install ." in before
+
+
+def test_what_the_documentation_imports_can_be_imported():
+    from importlib import import_module
+
+    pages = [*(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md"]
+    imports = re.compile(r"^from (intelli_\S+) import (\w+)$", re.MULTILINE)
+    told = {found for page in pages for found in imports.findall(page.read_text("utf-8"))}
+    assert ("intelli_ops.bootsteps", "install") in told  # without it, no worker writes the pulse that probes read
+    assert [name for module, name in told if not hasattr(import_module(module), name)] == []
+
+
+def test_no_page_installs_this_project_from_an_index_it_is_not_on():
+    pages = [*(ROOT / "docs").rglob("*.md"), ROOT / "CONTRIBUTING.md", ROOT / "README.md"]
+    assert [page.name for page in pages if re.search(r"pip install '?intelli-ops", page.read_text("utf-8"))] == []

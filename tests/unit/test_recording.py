@@ -94,3 +94,16 @@ def test_what_was_not_gathered_is_not_gathered_now(facts: dict[str, object]):
 def test_anything_else_is_refused_and_calls_nothing(text: str):
     with pytest.raises(ValueError, match="not a recording"):
         load(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("root:x:0:0", "it is no JSON"),
+        ('{"schema_version": 1, "checks": []}', "it is a report, which holds verdicts and no facts"),
+        ('{"name": "shop"}', "it has no 'recording'"),
+    ],
+)
+def test_what_was_given_instead_of_a_recording_is_told(text: str, told: str):
+    with pytest.raises(ValueError, match=f"not a recording made by --save: {told}$"):
+        load(text)
