@@ -82,6 +82,8 @@ class Options:
             raise Wrong("ask one of: live, ready, startup")
         if len(self.texts.keys() & {*_SOURCES}) > 1:
             raise Wrong(f"give only one of: {', '.join(_SOURCES)}")
+        if "--broker" in self.texts and "--node" not in self.texts:
+            raise Wrong("--broker is asked for one worker: name it with --node")
 
     @property
     def question(self) -> Question:

@@ -16,6 +16,8 @@ from intelli_checks.text import MASK, SECRET_NAME, remember_secret, safe
 
 ESSENTIAL = ("interpreter", "project", "settings", "app", "celery")
 """Stages without which nothing can be judged."""
+PATIENCE = 5.0
+"""Seconds below which nothing is said to hang: a busy machine takes three to import a large project."""
 _DOING = {
     "settings": "importing the settings",
     "app": "importing the Celery app",
@@ -111,8 +113,13 @@ def _stopped(answer: Answer) -> dict[str, Any]:
     if where:
         inside = f", waiting in {where.inside}" if where.inside else ""
         error.update(file=where.file, line=where.line)
-        error["message"] = f"{doing} hangs at {where.file}:{where.line} in {where.function}{inside}"
-        error["hint"] = "modules must not connect, wait or compute while they are imported: move it into a function"
+        at = f"at {where.file}:{where.line} in {where.function}{inside}"
+        if answer.seconds < PATIENCE:
+            error["message"] = f"{doing} was not done after {answer.seconds:.1f} s; it was {at}"
+            error["hint"] = "give it longer with --timeout"
+        else:
+            error["message"] = f"{doing} hangs {at}"
+            error["hint"] = "modules must not connect, wait or compute while they are imported: move it into a function"
     elif answer.returncode in {None, -9}:
         error["message"] = f"{doing} was not done after {answer.seconds:.1f} s"
         error["hint"] = "give it longer with --timeout, or see what is slow: python -X importtime"
@@ -132,7 +139,9 @@ def _last_words(answer: Answer) -> str:
     lines = [line.strip() for line in answer.stderr.splitlines() if line.strip()]
     if lines:
         return safe(lines[-1])[:300]
-    return f"exit code {answer.returncode}, no message" if answer.returncode is not None else "no answer in time"
+    if answer.returncode in {None, -9}:  # the latter is how we end one that is late
+        return f"no answer after {answer.seconds:.1f} s"
+    return f"exit code {answer.returncode}, no message"
 
 
 # -- facts ------------------------------------------------------------------------------------------------------------

@@ -153,6 +153,7 @@ main()
         (["live", "--timeout"], "--timeout needs a value"),
         (["live", "--timeout=soon"], "'soon' is not a number"),
         (["live", "--node", "a@b", "--url=http://h/"], "give only one of"),
+        (["ready", "--broker", "redis://127.0.0.1:1/0"], "name it with --node"),
     ],
 )
 def test_a_command_line_nobody_understands_is_a_usage_error(arguments, words):

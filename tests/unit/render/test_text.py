@@ -104,4 +104,6 @@ def test_what_ctrl_c_ended_takes_one_line():
     report = a_report(ended("a.a", info("fine")), errored("a.b", "interrupted"), errored("a.c", "interrupted"))
     told = text(report)
     assert "? ERRORED  2 checks: interrupted" in told
+    assert "start with" not in told
+    assert told.endswith("? ERRORED  2 had not ended: nothing is known of them\n")
     assert "could not tell: interrupted" not in told

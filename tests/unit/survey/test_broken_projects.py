@@ -64,6 +64,21 @@ def test_an_import_that_hangs_is_named_with_the_line_where_it_stands(ask, projec
     assert "socket.py" in str(caught.value)
 
 
+def test_an_import_that_had_no_time_is_not_said_to_hang(ask, project):
+    folder = project("overlay")
+    (folder / "shop/settings/local.py").write_text(HANGING)
+    with pytest.raises(Unavailable, match=r"importing the settings was not done after [\d.]+ s; it was at ") as caught:
+        ask(folder, timeout=3.0)
+    assert "--timeout" in caught.value.hint
+    assert "hangs" not in str(caught.value)
+
+
+def test_an_interpreter_that_we_ended_ourselves_did_not_die(ask, project):
+    folder = project("plain")
+    with pytest.raises(Unavailable, match=r"said nothing about the project: no answer after [\d.]+ s"):
+        ask(folder, timeout=0.02)
+
+
 def test_a_grandchild_that_holds_the_pipe_holds_nobody_up(ask, project):
     folder = project("plain")
     child = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"

@@ -91,6 +91,9 @@ def _verdict(view: View) -> Iterator[Line]:
     others = len(view.report.having(cause.outcome)) - 1
     more = f", then {others} more" if others else ""
     yield Line((f"           {_took(view)}", "dim"))
+    if cause.outcome is Outcome.ERRORED and cause.reason == _INTERRUPTED:
+        yield Line((badge.text, badge.style), (f"  {others + 1} had not ended: nothing is known of them", ""))
+        return
     yield Line((badge.text, badge.style), ("  start with ", ""), (cause.check.id, "id"), (more, ""))
 
 
