@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from intelli_checks.model import Check, Result
 from intelli_ops.render import terminal
+from intelli_ops.say import complain
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -20,12 +21,13 @@ _PATIENCE = 1.0
 
 
 class Waiting:
-    """While the block runs, and only on a terminal: after a second, what is still awaited, on stderr."""
+    """While the block runs, on stderr: a terminal shows after a second what is awaited, a log each change of it."""
 
     def __init__(self, what: str = "", *, silent: bool = False) -> None:
         self._what = what
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
+        self._silent = silent
         if not silent and terminal.is_terminal(sys.stderr):
             self._thread = threading.Thread(target=self._spin, name="progress", daemon=True)
 
@@ -43,6 +45,8 @@ class Waiting:
 
     def now(self, what: str) -> None:
         """It is something else that is waited for."""
+        if what != self._what and not self._silent and not self._thread:
+            complain(f"waiting for {what}")
         self._what = what
 
     def awaited(self) -> str:

@@ -69,6 +69,14 @@ def test_who_waits_for_health_is_told_what_is_wrong(tmp_path: Path, monkeypatch:
     assert told == ["lab.moody: it: not well"] * 2
 
 
+def test_a_log_gets_a_line_for_each_new_reason_to_wait(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """A deployment that waits for minutes without a word looks as if it had stopped."""
+    of(tmp_path, changing(False, False, True), wishes=Wishes()).once(time.monotonic(), patience=30)
+    assert capsys.readouterr().err.splitlines() == ["waiting for lab.moody: it: not well"]
+    of(tmp_path, changing(False, False, True), wishes=Wishes(quiet=True)).once(time.monotonic(), patience=30)
+    assert capsys.readouterr().err == ""
+
+
 def test_a_round_that_the_end_of_the_wait_cut_short_does_not_have_the_last_word(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
