@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from intelli_ops import exits
 from intelli_ops.say import complain, say_json
 from intelli_ops.supervisor.state import StateError
-from intelli_ops.usage import ClickException, CouldNotTell, NoArgsIsHelpError, no_such
+from intelli_ops.usage import ClickException, CouldNotTell, NoArgsIsHelpError, UsageError, no_such
 
 if TYPE_CHECKING:
     from typer._click import Command, Context, HelpFormatter
@@ -74,6 +74,13 @@ SECTIONS: dict[str, tuple[Lazy, ...]] = {
 }
 _NAME = "intelli-ops"
 _COMMANDS = {command.name: command for commands in SECTIONS.values() for command in commands}
+_INSTEAD = {
+    "top": "`queues --watch 1` shows what moves, `check --watch 5` the verdict, `workers status` the processes",
+    "flower": "Celery starts it: celery -A APP flower --basic-auth=USER:PASSWORD",
+    "report": "`check --format json -o FILE` writes one, `bundle` packs what somebody else needs to see",
+    "doctor": "that is `check`",
+}
+"""Commands that other tools have, and where their answers are here (docs/decisions/0006)."""
 
 COMMON = frozenset(
     {"--project", "--settings", "--app", "-A", "--python", "--via", "--broker", "--results", "--layer", "--web"}
@@ -104,6 +111,8 @@ class LazyGroup(TyperGroup):
         return command
 
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
+        if args and args[0] in _INSTEAD:
+            raise UsageError(f"no such command: {args[0]}; {_INSTEAD[args[0]]}")
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
             raise no_such("command", args[0], _COMMANDS)
         return super().resolve_command(ctx, args)

@@ -20,6 +20,7 @@ from intelli_ops.cli import COMMON, SECTIONS, hoist, run
 from intelli_ops.commands import options
 from intelli_ops.files import refusal
 from intelli_ops.jobs.api import _problem
+from intelli_ops.jobs.display import jobs_table, print_table
 from intelli_ops.version import VERSION
 
 COMMANDS = [command for commands in SECTIONS.values() for command in commands]
@@ -177,3 +178,19 @@ def test_a_file_that_cannot_be_written_is_told_before_anybody_waits(option, path
 def test_a_device_can_be_written_whoever_owns_its_folder(tmp_path):
     assert refusal(Path("/dev/null")) is None
     assert refusal(tmp_path / "new") is None
+
+
+@pytest.mark.parametrize("name", ["top", "flower", "report", "doctor"])
+def test_a_command_other_tools_have_is_answered_with_what_there_is_here(name, capsys):
+    assert run([name]) == 2
+    told = capsys.readouterr().err
+    assert f"no such command: {name}; " in told
+    words = {line.split()[0] for line in re.findall(r"`([^`]+)`", told)}
+    assert words <= {command.name for command in COMMANDS}
+
+
+def test_a_table_for_a_file_ends_its_lines_with_what_they_say(capsys):
+    print_table(jobs_table([{"id": "1", "status": "failed"}, {"id": "2", "status": "succeeded", "created_at": "now"}]))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert lines == [line.rstrip() for line in lines]

@@ -35,7 +35,9 @@ def render(
     target: Target,
     *,
     kind: Annotated[Kind, typer.Argument(metavar="systemd|compose|k8s", show_default=False, help="What to write.")],
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write files here [print them].")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Write files here [print them].")
+    ] = None,
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Prefix of unit and object names [the project's folder].")
     ] = None,

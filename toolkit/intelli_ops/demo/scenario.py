@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +16,8 @@ from typing import Any
 from intelli_ops import exits
 from intelli_ops.bring_up import Running
 from intelli_ops.demo import samples
-from intelli_ops.jobs.api import ApiError, JobsApi, collect
-from intelli_ops.jobs.display import artifacts_table, print_table, problems, watch, work
+from intelli_ops.jobs.api import ApiError, JobsApi, artifacts, collect
+from intelli_ops.jobs.display import problems, watch, work
 from intelli_ops.jobs.follow import Follower
 from intelli_ops.say import say
 from intelli_ops.system import System
@@ -82,8 +83,11 @@ class Demo:
         self.failures += [f"{work(task)} made no artifact" for task in _barren(job)]
 
     def _collect(self, api: JobsApi, job: Mapping[str, Any], folder: Path) -> None:
-        places = {id_: _near(path) for id_, path in collect(api, job, folder).items()}
-        print_table(artifacts_table(job, places))
+        collect(api, job, folder)
+        made = Counter(work(task) for task, _ in artifacts(job))
+        listed = ", ".join(f"{name} {count}" for name, count in made.items())
+        say(f"{made.total()} artifacts of {len(job['images'])} images: {listed}.")
+        say(f"They stay in {_near(folder)}.")
 
     def _checks(self, running: Running) -> None:
         say("\nAsking the checks about it:")

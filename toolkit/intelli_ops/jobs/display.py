@@ -15,7 +15,7 @@ from rich.text import Text
 from intelli_checks.text import safe
 from intelli_ops.jobs.api import artifacts
 from intelli_ops.jobs.follow import ENDED, Follower
-from intelli_ops.say import complain
+from intelli_ops.say import complain, say
 
 _WIDE = 240
 _SYMBOLS = {"succeeded": "✓", "failed": "✗", "cancelled": "-"}
@@ -108,9 +108,13 @@ def artifacts_table(job: Mapping[str, Any], places: Mapping[str, str]) -> Table:
 def print_table(table: Table) -> None:
     """To stdout; where that is no terminal, as wide as the table needs: whoever reads it there cuts it himself."""
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDE)
-    console.print(table)
+    if console.is_terminal:
+        console.print(table)
+        return
+    console = Console(width=_WIDE)
+    with console.capture() as capture:
+        console.print(table)
+    say("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
 def problems(job: Mapping[str, Any]) -> list[str]:
