@@ -23,8 +23,9 @@ BLOCKING_READ = 5.0
 def layer(survey: Survey) -> Iterator[Finding]:
     """The channel layer can be built as declared.
 
-    Cause: a backend that does not import (channels_redis is missing, a typo), or `hosts` that is a string instead of a
-    list, an option the layer does not take, or one beside CONFIG. Shows as: every handshake ends with 500, every
+    Cause: a backend that does not import (channels_redis is missing, a typo), `hosts` that is a string or one address
+    instead of a list, an entry without redis://, an option that the layer or redis-py does not take, encryption keys
+    that are no list, or an option beside CONFIG. Shows as: every handshake ends with 500, every
     group_send raises; or, beside CONFIG, another Redis is used than was meant.
     Fix: install channels-redis, write hosts as a list. Example: "hosts": "redis://redis:6379/1".
     """
@@ -49,7 +50,11 @@ def layer(survey: Survey) -> Iterator[Finding]:
 def _rebuilt(problem: str) -> str:
     if "No module named" in problem:
         return "pip install channels-redis"
-    if "has no attribute" in problem or not problem:
+    if "'cryptography'" in problem:
+        return "pip install cryptography"
+    if "encryption_keys" in problem or "Fernet" in problem:
+        return '"symmetric_encryption_keys": [SECRET_KEY], the same list for the web server and the workers'
+    if problem.startswith("AttributeError: module"):
         return '"BACKEND": "channels_redis.core.RedisChannelLayer"'
     return '"default": {"BACKEND": "...", "CONFIG": {"hosts": ["redis://127.0.0.1:6379/1"]}}'
 

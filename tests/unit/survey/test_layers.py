@@ -24,10 +24,10 @@ CHANNEL_LAYERS["default"]["CONFIG"]["hosts"] = [
         "health_check_interval": 5,
         "retry": Retry(NoBackoff(), 1),
         "retry_on_error": [Lost],
-        "credential_provider": UsernamePasswordCredentialProvider("u", "{OTHER}"),
     }},
     {{"address": "redis://:in-the-url@layer.example/4", "db": 9, "password": "{SECRET}"}},
     {{"address": "unix:///run/redis.sock", "password": "{SECRET}"}},
+    {{"host": "layer.example", "credential_provider": UsernamePasswordCredentialProvider("u", "{OTHER}")}},
 ]
 """
 
@@ -53,6 +53,7 @@ def test_what_stands_beside_the_address_counts_unless_the_url_says_it(ask, proje
         ("layer.example:6380", 3, SECRET),
         ("layer.example:6379", 4, "in-the-url"),
         ("/run/redis.sock", 0, SECRET),
+        ("layer.example:6379", 0, None),
     ]
 
 
@@ -80,8 +81,19 @@ def test_layers_that_nobody_parsed_are_a_problem():
     [
         ({"CONFIG": {"hosts": {"address": "redis://r"}}}, "a table where channels_redis wants a list"),
         ({"CONFIG": {"hosts": "redis://r"}}, "a string where channels_redis wants a list"),
+        ({"CONFIG": {"hosts": ("127.0.0.1", 6379)}}, "one address where channels_redis wants a list"),
+        ({"CONFIG": {"hosts": ["localhost:6379"]}}, "none that redis-py takes: ValueError: Redis URL must specify"),
+        ({"CONFIG": {"hosts": [["redis://r"]]}}, "none that redis-py takes: IndexError"),
+        ({"CONFIG": {"hosts": [{"address": ("r", 6379)}]}}, "none that redis-py takes: AttributeError"),
+        ({"CONFIG": {"hosts": [{"host": "r", "pasword": "x"}]}}, "unexpected keyword argument 'pasword'"),
+        ({"CONFIG": {"symmetric_encryption_keys": "key"}}, "symmetric_encryption_keys must be"),
+        ({"CONFIG": {"hosts": [("r", 6379), "rediss://r:6380/1", "unix:///r.sock", {"host": "r", "db": 1}]}}, None),
+        ({"CONFIG": {"hosts": [{"master_name": "m", "sentinels": [("s", 26379)]}]}}, None),
+        ({"CONFIG": {"hosts": ["redis://:a/b@r:6379/0"]}}, None),
         ({"CONFIG": {"expire": 60}}, "RedisChannelLayer takes no 'expire' in CONFIG"),
         ({"hosts": ["redis://r"]}, "hosts stands beside CONFIG"),
+        ({"LOCATION": "redis://r"}, "LOCATION stands beside CONFIG"),
+        ({"CONFIG": {"hosts": ["redis://r"]}, "OPTIONS": {}}, None),
         ({"CONFIG": {"hosts": ["redis://r"], "prefix": "shop"}}, None),
         ({"ROUTING": "shop.routing.channel_routing"}, None),
     ],
@@ -90,3 +102,10 @@ def test_what_a_layer_does_not_take_or_never_sees_is_a_problem(config, words):
     settings = {"CHANNEL_LAYERS": {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer", **config}}}
     (_, (layer,)), *_ = channels_side.layers(SimpleNamespace(settings=settings))
     assert words in layer["hosts_error"] if words else "hosts_error" not in layer
+
+
+def test_an_entry_nobody_can_dial_is_not_dialled():
+    config = {"hosts": [("127.0.0.1", 6379), "127.0.0.1:6380"]}
+    settings = {"CHANNEL_LAYERS": {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": config}}}
+    (_, (layer,)), *_ = channels_side.layers(SimpleNamespace(settings=settings))
+    assert [host["url"] for host in layer["hosts"]] == ["redis://127.0.0.1:6379/0"]

@@ -30,14 +30,15 @@ def _layer(alias: str, config: dict[str, Any]) -> dict[str, Any]:
     hosts = given.pop("hosts", None)
     keys = given.pop("symmetric_encryption_keys", None)
     told = {"alias": alias, "backend": backend, "import_error": _import_error(backend), "config": values.plain(given)}
-    told["hosts"] = [_host(one) for one in _host_list(hosts)] if backend.startswith("channels_redis") else []
+    entries = _host_list(hosts) if backend.startswith("channels_redis") else []
+    refused = [_refusal(one) for one in entries]
+    told["hosts"] = [_host(one) for one, why in zip(entries, refused) if why is None]
     if any(_unset(one) for one in _host_list(hosts)):
         told["hosts_error"] = "an entry of hosts is None: is the variable set that it is read from?"
-    elif isinstance(hosts, (str, bytes, dict)):
-        kind = "a table" if isinstance(hosts, dict) else "a string"
-        told["hosts_error"] = f"{kind} where channels_redis wants a list of hosts"
-    elif wrong := _misplaced(backend, config):
-        told["hosts_error"] = wrong
+    else:
+        wrong = _misspelt(hosts) or _misplaced(backend, config) or next(filter(None, refused), None)
+        if wrong := wrong or _construction_error(backend, config):
+            told["hosts_error"] = wrong
     if keys:
         told["config"]["encryption"] = [hashlib.sha256(str(key).encode()).hexdigest()[:12] for key in keys]
     return told
@@ -50,11 +51,67 @@ def _misplaced(backend: str, config: dict[str, Any]) -> str | None:
         takes = inspect.signature(getattr(importlib.import_module(module), name)).parameters
     except Exception:  # noqa: BLE001 - told by the import
         return None
-    if beside := sorted(set(config) & set(takes)):
+    given = config.get("CONFIG") or {}
+    others = set(takes) if "hosts" in given or "hosts" not in takes else set(config) - _READ
+    if beside := sorted(set(config) & others):
         return f"{beside[0]} stands beside CONFIG, where nobody reads it"
     open_ended = any(one.kind is one.VAR_KEYWORD for one in takes.values())
-    unknown = [] if open_ended else sorted(set(config.get("CONFIG") or {}) - set(takes))
+    unknown = [] if open_ended else sorted(set(given) - set(takes))
     return f"{name} takes no {unknown[0]!r} in CONFIG, only {', '.join(takes)}" if unknown else None
+
+
+_READ = frozenset({"BACKEND", "CONFIG", "TEST_CONFIG", "ROUTING"})
+"""What Channels itself knows of a layer (channels.layers, ChannelLayerManager)."""
+
+
+def _misspelt(hosts: Any) -> str | None:
+    if isinstance(hosts, (str, bytes, dict)):
+        kind = "a table" if isinstance(hosts, dict) else "a string"
+        return f"{kind} where channels_redis wants a list of hosts"
+    pair = isinstance(hosts, (tuple, list)) and len(hosts) == 2
+    if pair and isinstance(hosts[0], str) and "://" not in hosts[0] and str(hosts[1]).isdigit():
+        return "hosts is one address where channels_redis wants a list of them"
+    return None
+
+
+def _refusal(entry: Any) -> str | None:
+    """Why channels_redis and redis-py make no connection of this entry, before anything is dialled.
+
+    A URL that does not parse is left to whoever dials it: he says which of its characters is in the way.
+    """
+    try:
+        utils = importlib.import_module("channels_redis.utils")
+        decode_hosts, create_pool = utils.decode_hosts, utils.create_pool
+    except (ImportError, AttributeError):  # channels_redis before 4.1
+        return None
+    try:
+        create_pool(decode_hosts([entry])[0]).make_connection()
+    except RuntimeError:  # releases of redis-py that need a running loop
+        return None
+    except Exception as raised:  # noqa: BLE001 - a TypeError of an option, an IndexError of a pair that is none
+        text = str(entry.get("address") if isinstance(entry, dict) else entry)
+        if isinstance(raised, ValueError) and text.startswith(("redis://", "rediss://", "unix://")):
+            return None
+        return f"an entry of hosts is none that redis-py takes: {_one_line(raised)}"
+    return None
+
+
+def _construction_error(backend: str, config: dict[str, Any]) -> str | None:
+    """What the layer raises when the first process asks for it; one of channels_redis dials nobody for that."""
+    if not backend.startswith("channels_redis"):
+        return None
+    module, _, name = backend.rpartition(".")
+    try:
+        getattr(importlib.import_module(module), name)(**(config.get("CONFIG") or {}))
+    except RuntimeError:
+        return None
+    except Exception as raised:  # noqa: BLE001 - this is what is told
+        return _one_line(raised)
+    return None
+
+
+def _one_line(raised: Exception) -> str:
+    return " ".join(f"{type(raised).__name__}: {raised}".split())
 
 
 def _import_error(backend: str) -> str | None:
