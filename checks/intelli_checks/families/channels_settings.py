@@ -248,7 +248,9 @@ def routes(survey: Survey) -> Iterator[Finding]:
     """WebSocket routes can match, and lead to applications.
 
     Channels takes the leading slash off before it matches, so a pattern that starts with one never does; a consumer
-    class without `.as_asgi()` is not an application. Shows as: 500 "No route found" or TypeError at the handshake.
+    class without `.as_asgi()` is not an application. `path()` takes a regular expression for plain text, and a
+    regular expression without `$` takes every longer path from the routes after it. Shows as: 500 "No route found" or
+    TypeError at the handshake, or the wrong consumer answers.
     Example: re_path(r"^/ws/jobs/$", JobConsumer).
     """
     for route in survey.websocket_routes:
@@ -259,6 +261,18 @@ def routes(survey: Survey) -> Iterator[Finding]:
         elif path.startswith(("/", "^/")):
             hint = f'write "{path.replace("/", "", 1)}"'
             yield fail(f"{path} never matches: Channels removes the leading slash", hint=hint, subject=path)
+        elif route.get("literal"):
+            hint = "re_path(...) in place of path(...)"
+            yield fail(
+                f"{path} never matches: path() takes a regular expression for plain text", hint=hint, subject=path
+            )
+        elif route.get("shadowed") is not None:
+            before = str(route["shadowed"])
+            yield fail(
+                f"{path} is never reached: {before!r} before it has no $ and takes every path that begins so",
+                hint=f're_path(r"{before}$", ...), or put it after {path}',
+                subject=path,
+            )
 
 
 @check("channels.handlers", stage=Stage.STATIC, needs=["channels.asgi"])

@@ -38,6 +38,15 @@ def urls(path: str, callback: Any) -> Router:
     return Router(routes=[SimpleNamespace(pattern=path, callback=callback)])
 
 
+def pattern(kind: str) -> Any:
+    """`path` or `re_path` of django.urls, as far as a router looks at them."""
+    make = type(kind, (str,), {})
+    return lambda text, who: SimpleNamespace(pattern=make(text), callback=SimpleNamespace(consumer_class=who))
+
+
+path, re_path = pattern("RoutePattern"), pattern("RegexPattern")
+
+
 def protocols(**more: Any) -> Router:
     return Router(application_mapping={"websocket": urls("ws/board/", consumer()), **more})
 
@@ -79,6 +88,22 @@ def test_the_consumer_is_found(application, stack):
 def test_what_another_framework_mounts_has_its_path():
     mounted = Router(routes=[SimpleNamespace(path="/live", app=protocols())])
     assert [one["path"] for one in applications._walk(mounted, "", [], 0)] == ["live/ws/board/"]
+
+
+@pytest.mark.parametrize(
+    ("routes", "flaws"),
+    [
+        ([path("ws/chat/<room>/", 1), path("ws/chat/", 2), re_path(r"^ws/(?P<x>\w+)/$", 3)], [{}, {}, {}]),
+        ([path(r"ws/chat/(?P<room>\w+)/$", 1), path("^ws/", 2)], [{"literal": True}, {"literal": True}]),
+        ([re_path(r"ws/", 1), re_path(r"^ws/chat/(?P<room>\w+)/$", 2)], [{}, {"shadowed": "ws/"}]),
+        ([re_path(r"", 1), re_path(r"ws/$", 2)], [{}, {"shadowed": ""}]),
+        ([re_path(r"ws/(?P<room>\w+)", 1), re_path(r"ws/(?P<room>\w+)/$", 1)], [{}, {}]),  # the same consumer
+        ([re_path(r"ws/$", 1), re_path(r"ws/chat/$", 2), re_path(r"ws/chats?/$", 3)], [{}, {}, {}]),
+        ([re_path(r"ws/chat", 1), re_path(r"ws/chat?/$", 2)], [{}, {}]),
+    ],
+)
+def test_a_route_no_path_reaches_is_told(routes, flaws):
+    assert applications._flaws(routes) == flaws
 
 
 def test_the_origins_a_validator_lets_in_are_told():

@@ -107,8 +107,8 @@ def _walk(
         return
     inner_routes = getattr(application, "routes", None)
     if isinstance(inner_routes, (list, tuple)):
-        for path, behind in _branches(inner_routes):
-            yield from _walk(behind, prefix + path, stack, depth + 1, origins)
+        for path, behind, flaw in _branches(inner_routes):
+            yield from ({**told, **flaw} for told in _walk(behind, prefix + path, stack, depth + 1, origins))
         return
     if inspect.isclass(application) and hasattr(application, "as_asgi"):
         yield {**_route(application, prefix, stack), "problem": "the consumer class itself: write .as_asgi()"}
@@ -128,14 +128,42 @@ def _walk(
         yield {"path": prefix, "consumer": values.dotted(application), "handlers": None, "middleware": names}
 
 
-def _branches(inner_routes: Any) -> Iterator[tuple[str, Any]]:
-    """Path and application of each route: of URLRouter, or what another framework (Starlette) mounts."""
-    for route in inner_routes:
+def _branches(inner_routes: Any) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    """Path, application and flaw of each route: of URLRouter, or what another framework (Starlette) mounts."""
+    for route, flaw in zip(inner_routes, _flaws(inner_routes)):
         if hasattr(route, "callback"):
-            yield str(route.pattern), route.callback
+            yield str(route.pattern), route.callback, flaw
         elif _leads_on(getattr(route, "app", None)):
             path = str(getattr(route, "path", "")).strip("/")
-            yield f"{path}/" if path else "", route.app
+            yield f"{path}/" if path else "", route.app, {}
+
+
+def _flaws(inner_routes: Any) -> list[dict[str, Any]]:
+    """Per route of one router why no path reaches it: `path()` given a regular expression, or a route before it.
+
+    The first route that matches wins, and a regular expression without `$` matches whatever begins as it says.
+    """
+    found: list[dict[str, Any]] = []
+    open_ended: list[tuple[str, Any]] = []
+    for route in inner_routes:
+        pattern, consumer = (
+            getattr(route, "pattern", None),
+            getattr(getattr(route, "callback", None), "consumer_class", None),
+        )
+        text = str(pattern)
+        regular = type(pattern).__name__ == "RegexPattern"
+        before = next((one for one, other in open_ended if other is not consumer and _extends(text, one)), None)
+        literal = type(pattern).__name__ == "RoutePattern" and ("(?P<" in text or text[:1] == "^" or text[-1:] == "$")
+        found.append({"literal": True} if literal else {"shadowed": before} if before is not None else {})
+        if regular and consumer is not None and not text.endswith(("$", r"\Z")):
+            open_ended.append((text, consumer))
+    return found
+
+
+def _extends(text: str, beginning: str) -> bool:
+    """Whether every path of the one regular expression begins with a path of the other."""
+    text, beginning = text.lstrip("^"), beginning.lstrip("^")
+    return text.startswith(beginning) and text[len(beginning) : len(beginning) + 1] not in ("?", "*", "+", "{", "|")
 
 
 _INNER = ("inner", "application", "app")
@@ -194,7 +222,7 @@ def _listening(application: Any, depth: int) -> Iterator[str]:
     if isinstance(mapping, dict):
         behind = list(mapping.values())
     elif isinstance(inner_routes, (list, tuple)):
-        behind = [one for _, one in _branches(inner_routes)]
+        behind = [one for _, one, _ in _branches(inner_routes)]
     elif hasattr(application, "consumer_class"):
         yield from _handlers(application.consumer_class)
         return
