@@ -167,10 +167,10 @@ def version(survey: Survey) -> Iterator[Finding]:
 def asgi(survey: Survey) -> Iterator[Finding]:
     """There is an ASGI application, it imports, and it takes WebSockets.
 
-    Cause: ASGI_APPLICATION is not set (`manage.py check` says nothing, `runserver` raises CommandError), its module
-    does not import, or only after Django's apps are loaded (models before get_asgi_application()), or
-    ProtocolTypeRouter has no "websocket" entry. Shows as: the server does not start, or every handshake ends with 500.
-    Fix: ASGI_APPLICATION = "config.asgi.application".
+    Cause: ASGI_APPLICATION is not set (`manage.py check` says nothing, `runserver` raises CommandError), has a colon in
+    place of its last dot, its module does not import, or only after Django's apps are loaded (models before
+    get_asgi_application()), or ProtocolTypeRouter has no "websocket" entry. Shows as: the server does not start, or
+    every handshake ends with 500. Fix: ASGI_APPLICATION = "config.asgi.application".
     """
     if early := survey.extra.get("asgi_early"):
         where = place_of(survey, early)
@@ -196,6 +196,12 @@ def asgi(survey: Survey) -> Iterator[Finding]:
         files = survey.django.get("asgi_files") or ["config/asgi.py"]
         module = str(files[0]).removesuffix(".py").replace("/", ".")
         yield fail("ASGI_APPLICATION is not set", hint=f'ASGI_APPLICATION = "{module}.application"')
+        return
+    if ":" in (named := str(survey.django["ASGI_APPLICATION"])) and _runserver_is_of_channels(survey):
+        yield fail(
+            f"ASGI_APPLICATION is {named}, as a server's command line has it: runserver finds no such attribute",
+            hint=f'ASGI_APPLICATION = "{named.replace(":", ".")}"',
+        )
         return
     protocols = survey.extra.get("asgi_protocols") or ()
     if survey.extra.get("asgi_opaque") and not survey.websocket_routes:

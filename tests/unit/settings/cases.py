@@ -239,6 +239,7 @@ SPEAKS: list[tuple[Callable[..., Any], Survey, str, str]] = [
     (channels_settings.routes, routed(path="^/ws/jobs/$"), "ERROR", "never matches"),
     (channels_settings.routes, routed(literal=True), "ERROR", "path() takes a regular expression for plain text"),
     (channels_settings.routes, routed(shadowed="ws/"), "ERROR", "is never reached: 'ws/' before it has no $"),
+    (channels_settings.asgi, routed(django={"ASGI_APPLICATION": "a.asgi:app"}), "ERROR", "finds no such attribute"),
     (channels_settings.routes, routed(problem="the consumer class itself"), "ERROR", "the consumer class itself"),
     (channels_settings.handlers, routed(extra=use("event", type="job.evnt")), "ERROR", "did you mean 'job_event'?"),
     (channels_settings.group_names, routed(extra=groups("job_*")), "ERROR", "group job-*, which no consumer joins"),
@@ -376,6 +377,11 @@ SILENT: list[tuple[Callable[..., Any], Survey]] = [
     (channels_settings.version, core()),
     (channels_settings.asgi, routed()),
     (channels_settings.server, routed()),
+    (
+        channels_settings.asgi,  # other servers are told the application by hand
+        routed(
+            django={"ASGI_APPLICATION": "a.asgi:app", "INSTALLED_APPS": ["channels"]}, versions={"channels": "4.3.2"}
+        ),
     ),
     (channels_settings.routes, routed()),
     (channels_settings.handlers, routed(extra=use("event", type="job.event"))),
