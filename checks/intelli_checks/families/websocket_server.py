@@ -44,12 +44,26 @@ def _refused(found: Server, told: str, allowed: tuple[str, ...]) -> Finding:
     if not allowed and "host" not in found.gist.lower():
         return info(told, subject=found.base)
     if any(matches(host, pattern) for pattern in allowed):
-        return warn(
+        said = fail if any(words in found.gist for words in _DJANGO) else warn
+        return said(
             f"{told}: DisallowedHost, most likely: {host} is in ALLOWED_HOSTS, so a proxy passes another Host on",
-            hint="nginx: proxy_set_header Host $http_host;",
+            hint=_SAME_HOST,
         )
+    name, status = found.visited or ("", 0)
+    if status == 400:
+        return fail(f"{told} to {host} and to {name} alike, so a proxy passes another Host on", hint=_SAME_HOST)
+    if status and _internal(host):
+        return info(f"{told} to {host}, as ALLOWED_HOSTS has it, and {status} to {name}", subject=found.base)
     return warn(f"{told}: {host} is not in ALLOWED_HOSTS", hint=f'ALLOWED_HOSTS = [..., "{host}"]')
 
 
+def _internal(host: str) -> bool:
+    """Whether no visitor asks for this: an address, or a name without a dot as containers have."""
+    return "." not in host or ":" in host or host.replace(".", "").isdigit()
+
+
+_SAME_HOST = "nginx: proxy_set_header Host $http_host;"
+_DJANGO = ("Bad Request (400)", "DisallowedHost")
+"""Django's own page, without and with DEBUG."""
 _TO_TLS = ("plain http request was sent to https port", "speaking plain http to an ssl-enabled server port")
 """What nginx and Apache say to a request without TLS."""

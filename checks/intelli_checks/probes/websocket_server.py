@@ -44,6 +44,8 @@ class Server:
     """Where it leads, as an absolute URL."""
     said: bool = True
     """Somebody named the address; False when it was found running."""
+    visited: tuple[str, int] | None = None
+    """A name of ALLOWED_HOSTS and what it answers to that one, where it does not take the address's own (400)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,22 @@ def look(ctx: Context, timeout: float) -> Server:
     said = bool(target.web or "://" in (target.websocket or ""))
     location = answer.headers.get("location")
     leads = safe(urljoin(where + NO_PAGE, location)) if location else ""
-    return Server(where, answer.status, answer.server, answer.gist, leads, said)
+    visited = _as_visitors_ask(ctx, where, timeout - answer.seconds) if said and answer.status == 400 else None
+    return Server(where, answer.status, answer.server, answer.gist, leads, said, visited)
+
+
+def _as_visitors_ask(ctx: Context, where: str, timeout: float) -> tuple[str, int] | None:
+    """The same page under a name the project takes: who looks from inside seldom uses the name visitors use."""
+    allowed, host = allowed_hosts(ctx), urlsplit(where).hostname or ""
+    names = [one.lstrip(".") for one in allowed if "*" not in one and one.lstrip(".") not in redis_outage.LOOPBACK]
+    if not names or any(matches(host, pattern) for pattern in allowed):
+        return None
+    try:
+        return names[0], http.call(
+            "GET", where + NO_PAGE, timeout, headers={**login(ctx.target), "Host": names[0]}
+        ).status
+    except Unavailable:
+        return None
 
 
 def _explained(outage: Unavailable, where: str) -> Unavailable:

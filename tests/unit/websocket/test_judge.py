@@ -125,14 +125,19 @@ def test_a_web_server_is_asked_for_where_there_can_be_one(tmp_path, django, advi
             ask(ctx, 1.0)
 
 
-def answered(status: int, gist: str = "", allowed: tuple[str, ...] = (), location: str = "") -> str:
+def answered(status: int, gist: str = "", allowed: tuple[str, ...] = (), location: str = "", **more: Any) -> str:
     from intelli_checks.families.websocket_server import server
 
     survey = Survey("here", django={"ALLOWED_HOSTS": list(allowed)})
-    found = Server("https://shop.example", status, "nginx", gist, location)
+    found = Server(more.pop("base", "https://shop.example"), status, "nginx", gist, location, **more)
     target = SimpleNamespace(places=("here",))
     (told,) = server(SimpleNamespace(web_server=found, survey=survey, target=target))
     return f"{told.severity.name} {told.message} | {told.hint}"
+
+
+def inside(status: int, base: str = "http://127.0.0.1:8000") -> str:
+    """Asked by an address that Django does not take, and then by the name visitors use."""
+    return answered(400, allowed=("shop.example",), base=base, visited=("shop.example", status))
 
 
 @pytest.mark.parametrize(
@@ -143,7 +148,12 @@ def answered(status: int, gist: str = "", allowed: tuple[str, ...] = (), locatio
         (answered(301, location=f"https://shop.example{websocket_server.NO_PAGE}"), "SECURE_PROXY_SSL_HEADER"),
         (answered(400, allowed=("other.example",)), "WARNING nginx answers 400: shop.example is not in ALLOWED_HOSTS"),
         (answered(400, allowed=(".example",)), "proxy_set_header Host"),
+        (answered(400, "Bad Request (400)", allowed=(".example",)), "ERROR nginx answers 400: DisallowedHost"),
         (answered(400), "INFO nginx answers 400"),
+        (inside(404), "INFO nginx answers 400 to 127.0.0.1, as ALLOWED_HOSTS has it, and 404 to shop.example"),
+        (inside(404, base="http://web:8000"), "INFO"),
+        (inside(404, base="http://shop.internal"), "WARNING nginx answers 400: shop.internal is not in ALLOWED_HOSTS"),
+        (inside(400), "ERROR nginx answers 400 to 127.0.0.1 and to shop.example alike, so a proxy passes another Host"),
     ],
 )
 def test_what_the_web_server_answers_is_told_with_what_it_means(told, words):
