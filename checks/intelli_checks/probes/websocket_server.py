@@ -6,7 +6,7 @@ import base64
 import os
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
@@ -183,7 +183,7 @@ def _try_other_scheme(where: str, timeout: float) -> None:
 
 
 def shake(ctx: Context, timeout: float) -> Handshakes:
-    """Try the path with three origins at the same time."""
+    """Try the path with three origins at the same time; where nobody named one and it wants a login, one that opens."""
     address(ctx)
     target, survey = ctx.target, declared(ctx)
     routes = choose(target.websocket, survey.websocket_routes if survey else ())
@@ -191,23 +191,46 @@ def shake(ctx: Context, timeout: float) -> Handshakes:
         raise Skip("say which WebSocket path to try: --websocket /ws/...")
     allowed, credentials = allowed_hosts(ctx), headers(target)
     origin = own_origin(target, routes[0].origins or allowed)
-    asked = [(routes[0], websocket.FOREIGN), (routes[0], None), *((route, origin) for route in routes[:MAX_ROUTES])]
+    asked = [*_strangers(routes[0]), *((route, origin) for route in routes[:MAX_ROUTES])]
+    foreign, absent, *answers = _attempts(target, asked, timeout, credentials)
+    tried = list(zip(routes[:MAX_ROUTES], answers, strict=True))
+    route, own = first = main(tried)
+    if route is not routes[0]:
+        foreign, absent = _attempts(target, _strangers(route), timeout / 2, credentials)
+    others = tuple(pair for pair in tried if pair is not first)
+    direct = None if own.accepted else _past_the_proxy(target, route, origin, timeout / 2, credentials)
+    return Handshakes(route, own, foreign, absent, allowed, bool(target.origin), tuple(credentials), others, direct)
 
-    def one(route: Route, origin: str | None, number: int) -> None:
-        hold = websocket.HOLD if number > 1 else 0.0
+
+def main(tried: Sequence[tuple[Route, Attempt]]) -> tuple[Route, Attempt]:
+    """The first, or where that was refused for want of a login or of an id that exists, the first that opened."""
+    route, own = tried[0]
+    if own.status in {401, 403} and (route.made_up or route.authenticated):
+        return next((pair for pair in tried if pair[1].accepted), tried[0])
+    return tried[0]
+
+
+def _strangers(route: Route) -> list[tuple[Route, str | None]]:
+    return [(route, websocket.FOREIGN), (route, None)]
+
+
+def _attempts(
+    target: Target, asked: Sequence[tuple[Route, str | None]], timeout: float, credentials: Mapping[str, str]
+) -> list[Attempt]:
+    """All handshakes at the same time; those with an origin of the system's own are watched for a while."""
+    found: dict[int, Attempt] = {}
+
+    def one(number: int, route: Route, origin: str | None) -> None:
+        hold = 0.0 if origin in {websocket.FOREIGN, None} else websocket.HOLD
         where = url(target, route.path)
         found[number] = websocket.attempt(where, origin, timeout, headers=credentials, hold=hold)
 
-    found: dict[int, Attempt] = {}
-    threads = [threading.Thread(target=one, args=(*what, number), daemon=True) for number, what in enumerate(asked)]
+    threads = [threading.Thread(target=one, args=(number, *what), daemon=True) for number, what in enumerate(asked)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    foreign, absent, own, *more = (found[number] for number in range(len(asked)))
-    others = tuple(zip(routes[1:MAX_ROUTES], more, strict=True))
-    direct = None if own.accepted else _past_the_proxy(target, routes[0], origin, timeout / 2, credentials)
-    return Handshakes(routes[0], own, foreign, absent, allowed, bool(target.origin), tuple(credentials), others, direct)
+    return [found[number] for number in range(len(asked))]
 
 
 def _past_the_proxy(

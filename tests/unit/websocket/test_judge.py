@@ -49,6 +49,14 @@ def test_of_further_routes_only_what_breaks_is_told():
     assert "ERROR accepted, and closed again" in said(ROUTE, OPEN, (BOARD, DIED))
 
 
+def test_where_a_login_is_wanted_another_route_that_opens_is_looked_at():
+    refused = replace(OPEN, status=403)
+    assert websocket_server.main([(ROUTE, refused), (BOARD, RAISED), (BOARD, OPEN)]) == (BOARD, OPEN)
+    assert websocket_server.main([(ROUTE, refused), (BOARD, RAISED)]) == (ROUTE, refused)
+    assert websocket_server.main([(BOARD, refused), (ROUTE, OPEN)]) == (BOARD, refused), "nothing explains it"
+    assert websocket_server.main([(ROUTE, RAISED), (BOARD, OPEN)]) == (ROUTE, RAISED)
+
+
 @pytest.mark.parametrize(
     ("status", "words"),
     [(500, "the path arrives there changed"), (404, "drops the Upgrade header"), (403, "the proxy refuses it")],
