@@ -48,7 +48,10 @@ class Configuration:
 def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path, platform: str = sys.platform) -> Target:
     """The target these mean; raises UsageError, naming what is wrong and what would be right."""
     named_file = flags.get("config") or environ.get(f"{PREFIX}CONFIG")
-    configuration = read_file(cwd / named_file) if named_file else read(cwd)
+    if named_file:
+        configuration = read_file(cwd / named_file)
+    else:  # of the project that is meant: the one we stand in may be another's
+        configuration = read(_folder(flags.get("project") or environ.get(f"{PREFIX}PROJECT"), cwd))
     given, origins = _layers(flags, environ, configuration)
     start = _folder(given.get("project"), cwd)
     named = bool({"settings", "app", "via"} & given.keys())

@@ -63,6 +63,18 @@ def test_the_environment_of_django_and_celery_counts_as_found(folder):
     assert target.origins["settings"].startswith("found")
 
 
+@pytest.mark.parametrize(
+    ("flags", "environ"), [({"project": "../shop"}, {}), ({}, {"INTELLI_OPS_PROJECT": "../shop"})]
+)
+def test_a_project_that_is_named_is_judged_by_its_own_configuration(flags, environ, tmp_path):
+    for name, path in (("shop", "/ws/shop/"), ("tools", "/ws/tools/")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "intelli-ops.toml").write_text(f'websocket = "{path}"\n')
+    assert load(flags, environ, tmp_path / "tools").websocket == "/ws/shop/"
+    (tmp_path / "shop/intelli-ops.toml").unlink()
+    assert load(flags, environ, tmp_path / "tools").websocket is None
+
+
 def test_pyproject_is_read_from_a_folder_below(folder):
     (folder / "pyproject.toml").write_text('[tool.intelli-ops]\nproject = "backend"\n[tool.intelli-ops.workers.ai]\n')
     target = load({}, {}, folder / "docs")
