@@ -128,6 +128,12 @@ def gather(ctx: Context, timeout: float) -> Flow:
     return Flow(plan, tuple(runs))
 
 
+def _visited(ctx: Context) -> str:
+    """The name to ask for where the server does not take the address's own; empty where it does."""
+    name, status = ctx.web_server.visited or ("", 400)
+    return name if status != 400 else ""
+
+
 class _Follower:
     """Follows one job until it ended and said so, or until `deadline`."""
 
@@ -135,6 +141,7 @@ class _Follower:
         self.ctx, self.plan, self.deadline = ctx, plan, deadline
         self.base = websocket_server.base(ctx.target)
         self.headers = websocket_server.headers(ctx.target)
+        self.name = _visited(ctx)
         self.tag = f"intelli-ops-{secrets.token_hex(6)}"
         self.seen = _Seen()
         self.began = time.monotonic()
@@ -172,8 +179,11 @@ class _Follower:
 
     def call(self, method: str, url: str, **options: Any) -> http.Answer:
         """What lets us in here is nobody else's business: another host may be a store with links of its own."""
+        if self.name and urlsplit(url).hostname == self.name:  # the server's own links, under the name we gave it
+            url = flow_plan.below(self.base, urlsplit(url)._replace(scheme="", netloc="").geturl())
         here = urlsplit(url)[:2] == urlsplit(self.base)[:2]
-        return http.call(method, url, self.left, headers=self.headers if here else {}, **options)
+        named = {"Host": self.name} if self.name else {}
+        return http.call(method, url, self.left, headers={**named, **self.headers} if here else {}, **options)
 
     def post(self, run: Run) -> Run:
         content = flow_plan.body(self.plan, self.ctx.target, self.tag)

@@ -63,9 +63,7 @@ def test_the_environment_of_django_and_celery_counts_as_found(folder):
     assert target.origins["settings"].startswith("found")
 
 
-@pytest.mark.parametrize(
-    ("flags", "environ"), [({"project": "../shop"}, {}), ({}, {"INTELLI_OPS_PROJECT": "../shop"})]
-)
+@pytest.mark.parametrize(("flags", "environ"), [({"project": "../shop"}, {}), ({}, {"INTELLI_OPS_PROJECT": "../shop"})])
 def test_a_project_that_is_named_is_judged_by_its_own_configuration(flags, environ, tmp_path):
     for name, path in (("shop", "/ws/shop/"), ("tools", "/ws/tools/")):
         (tmp_path / name).mkdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -142,6 +143,27 @@ def test_a_plan_that_cannot_be_meant_is_told_by_its_name(wrong):
         plan_of(**wrong)
 
 
+def follower_of(target: Target, visited: tuple[str, int] | None = None) -> Any:
+    return _Follower(SimpleNamespace(target=target, web_server=SimpleNamespace(visited=visited)), PLAN, 0.0)  # type: ignore[arg-type]
+
+
+def test_a_server_that_takes_its_public_name_alone_is_asked_by_it_and_its_links_are_followed_there(monkeypatch):
+    sent = []
+
+    def call(method, url, timeout, *, headers):
+        sent.append((url, dict(headers)))
+        return Answer(method, url, 200, {}, b"file")
+
+    monkeypatch.setattr(http, "call", call)
+    target = Target(Path(), web="http://127.0.0.1:8000", flow={"headers": {"Authorization": "Token hush"}})
+    follower_of(target, ("shop.example", 404)).download("https://shop.example/media/a?s=1")
+    follower_of(target, ("shop.example", 400)).download("https://shop.example/media/a?s=1")
+    assert sent == [
+        ("http://127.0.0.1:8000/media/a?s=1", {"Host": "shop.example", "Authorization": "Token hush"}),
+        ("https://shop.example/media/a?s=1", {}),
+    ]
+
+
 def test_what_lets_us_in_is_not_sent_to_another_host(monkeypatch):
     sent = {}
 
@@ -153,7 +175,7 @@ def test_what_lets_us_in_is_not_sent_to_another_host(monkeypatch):
 
     monkeypatch.setattr(http, "call", call)
     target = Target(Path(), web="http://shop", flow={"headers": {"Authorization": "Token hush"}})
-    follower = _Follower(SimpleNamespace(target=target), PLAN, 0.0)
+    follower = follower_of(target)
     assert (follower.download("http://shop/a").status, follower.download("http://shop/b").status) == (200, 401)
     assert "?" not in follower.download("http://store/a?signature=s").url
     assert sent == {
