@@ -97,6 +97,12 @@ def _accepted(plan: Plan, run: Run) -> Broken | None:
 _CREDENTIALS = 'credentials: [flow] headers = { Authorization = "Token ${TOKEN}" }, which reads the variable TOKEN'
 
 
+_SOCKET_LOGIN = (
+    'does it want a login? [flow] headers = { Cookie = "sessionid=${SESSION}" }, or ${TOKEN} in the query of [flow] '
+    "websocket, which reads the variable TOKEN; else intelli-ops check websocket"
+)
+
+
 def _wanted(plan: Plan, run: Run) -> str:
     """What the request lacks, by how it was refused."""
     leads = urlsplit(run.location)
@@ -205,9 +211,8 @@ def _heard(plan: Plan, run: Run) -> Broken | None:
         return None
     ended = f"the job {run.state} by HTTP"
     if run.subscribed is None:
-        return Broken(
-            "socket", f"{ended}, and its WebSocket was not opened: {run.refusal}", "intelli-ops check websocket"
-        )
+        hint = _SOCKET_LOGIN if run.refusal in {"HTTP 401", "HTTP 403"} else "intelli-ops check websocket"
+        return Broken("socket", f"{ended}, and its WebSocket was not opened: {run.refusal}", hint)
     if run.close_code is not None and not any(frame.name in plan.terminal for frame in run.frames):
         return Broken(
             "socket",

@@ -142,6 +142,7 @@ class _Follower:
         self.base = websocket_server.base(ctx.target)
         self.headers = websocket_server.headers(ctx.target)
         self.name = _visited(ctx)
+        self.socket = websocket_server.expanded(plan.websocket, "websocket")
         self.tag = f"intelli-ops-{secrets.token_hex(6)}"
         self.seen = _Seen()
         self.began = time.monotonic()
@@ -273,7 +274,7 @@ class _Follower:
     def listen(self, id_: str) -> None:
         from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-        path = fill(self.plan.websocket, id=id_, tag=self.tag)
+        path = fill(self.socket, id=id_, tag=self.tag)
         url = websocket_server.url(self.ctx.target, path)
         try:
             origin = websocket_server.origin_for(self.ctx, path)

@@ -44,6 +44,7 @@ class Plan:
     artifact: str = ""
     """Pointer to the URLs of what the job made, or a path with `{id}`."""
     websocket: str = ""
+    """Path of its events; a `${VARIABLE}` in it, and in the headers, is read from the environment."""
     event_name: str = ""
     """Pointer to a frame's name."""
     terminal: tuple[str, ...] = ()

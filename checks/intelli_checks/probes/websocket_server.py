@@ -122,11 +122,18 @@ def headers(target: Target) -> dict[str, str]:
     if not isinstance(given, Mapping):
         return filled
     for name, value in given.items():
-        if missing := [variable for variable in _VARIABLE.findall(str(value)) if variable not in os.environ]:
-            raise Skip(f"[flow] headers want the variable {missing[0]}, which is not set")
-        filled[str(name)] = _VARIABLE.sub(lambda match: os.environ[match[1]], str(value))
+        filled[str(name)] = expanded(str(value), f"headers.{safe(name)}")
         remember_secret(filled[str(name)].rpartition(" ")[2])
     return filled
+
+
+def expanded(text: str, where: str) -> str:
+    """`text` of `[flow]` with each `${VARIABLE}`, which holds what lets us in; raises Skip when one is not set."""
+    for variable in _VARIABLE.findall(text):
+        if variable not in os.environ:
+            raise Skip(f"[flow] {where} wants the variable {variable}, which is not set")
+        remember_secret(os.environ[variable])
+    return _VARIABLE.sub(lambda match: os.environ[match[1]], text)
 
 
 def look(ctx: Context, timeout: float) -> Server:

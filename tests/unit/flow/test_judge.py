@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from intelli_checks.model import Unavailable
-from intelli_checks.probes import http
+from intelli_checks.model import Skip, Unavailable
+from intelli_checks.probes import http, websocket_server
 from intelli_checks.probes.flow import Artifact, Flow, Frame, Run, _Follower
 from intelli_checks.probes.flow_broker import Broker
 from intelli_checks.probes.flow_plan import Plan, below, fill, id_of, picture, read, select
@@ -18,6 +18,7 @@ from intelli_checks.probes.flow_timeline import hops, percentiles
 from intelli_checks.probes.http import Answer
 from intelli_checks.registry import registry
 from intelli_checks.target import Target
+from intelli_checks.text import MASK, safe
 
 registry.load()  # a family's needs are declared by the families before it
 
@@ -162,6 +163,17 @@ def test_a_server_that_takes_its_public_name_alone_is_asked_by_it_and_its_links_
         ("http://127.0.0.1:8000/media/a?s=1", {"Host": "shop.example", "Authorization": "Token hush"}),
         ("https://shop.example/media/a?s=1", {}),
     ]
+
+
+def test_a_socket_that_wants_a_login_is_given_one_by_a_variable(monkeypatch):
+    (told,) = [first_broken(PLAN, replace(GOOD, subscribed=None, refusal="HTTP 403", frames=()))]
+    assert "${TOKEN} in the query of [flow] websocket" in safe(told.hint)
+    monkeypatch.setenv("TOKEN", "hush-hush-hush")
+    assert websocket_server.expanded("/ws/{id}/?token=${TOKEN}", "websocket") == "/ws/{id}/?token=hush-hush-hush"
+    assert safe("hush-hush-hush") == MASK
+    monkeypatch.delenv("TOKEN")
+    with pytest.raises(Skip, match=r"\[flow\] websocket wants the variable TOKEN"):
+        websocket_server.expanded("/ws/{id}/?token=${TOKEN}", "websocket")
 
 
 def test_what_lets_us_in_is_not_sent_to_another_host(monkeypatch):
