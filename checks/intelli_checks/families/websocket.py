@@ -11,7 +11,7 @@ from intelli_checks.context import Context
 from intelli_checks.families.declared import close_to, listed
 from intelli_checks.families.websocket_words import LOOK, between, closed, plain_http
 from intelli_checks.probes.websocket import MAX_FRAME, Attempt
-from intelli_checks.probes.websocket_route import find, regex
+from intelli_checks.probes.websocket_route import Route, find, regex
 from intelli_checks.probes.websocket_server import Handshakes, declared
 
 
@@ -54,6 +54,16 @@ def handshake(ctx: Context) -> Iterator[Finding]:
     Fix: as the message says. Example: `intelli-ops check websocket --web http://127.0.0.1:8000 --websocket /ws/7/`.
     """
     found = ctx.handshakes
+    if together := _all_raised(found):
+        yield together
+        return
+    yield from _own(ctx, found)
+    for route, attempt in found.others:
+        yield from _other(replace(found, route=route, own=attempt))
+
+
+def _own(ctx: Context, found: Handshakes) -> Iterator[Finding]:
+    """What became of the first route with an origin of the system's own."""
     own, subject = found.own, f"{found.route.name} from {found.own.origin}"
     if own.accepted:
         yield from _opened(found, subject)
@@ -82,8 +92,6 @@ def handshake(ctx: Context) -> Iterator[Finding]:
     else:
         message, hint = plain_http(own, _application(ctx))
         yield fail(message, hint=hint, subject=subject, status=own.status, server=own.server)
-    for route, attempt in found.others:
-        yield from _other(replace(found, route=route, own=attempt))
 
 
 def _other(found: Handshakes) -> Iterator[Finding]:
@@ -139,7 +147,7 @@ def _opened(found: Handshakes, subject: str) -> Iterator[Finding]:
             yield warn(
                 "a ping was not answered within a second", hint="the server's event loop is blocked", subject=subject
             )
-    elif own.close_code in {1006, 1011} and found.route.made_up and found.route.looks_up:
+    elif own.close_code in {1006, 1011} and _perhaps_missing(found.route):
         yield _made_up(found, closed(own), subject)
     elif own.step == "flood":
         yield info(f"open, and sends a frame of more than {MAX_FRAME // 1024} kB, which was not read", subject=subject)
@@ -197,9 +205,31 @@ def _allowed(origin: str, allowed: tuple[str, ...]) -> bool:
     return any(one in {"*", host} or (one.startswith(".") and f".{host}".endswith(one)) for one in allowed)
 
 
+def _all_raised(found: Handshakes) -> Finding | None:
+    """One cause where every route fails alike: it lies in front of their consumers. None where some do not."""
+    tried = [(found.route, found.own), *found.others]
+    alike = [route for route, own in tried if own.status == 500 and route.pattern and not _perhaps_missing(route)]
+    past_the_proxy = found.direct is not None and found.direct.accepted
+    if len(alike) < len(tried) or len({route.consumer for route in alike}) < 2 or past_the_proxy:
+        return None
+    shared = [name for name in found.route.middleware if all(name in route.middleware for route in alike)]
+    before = f": {listed(shared)}," if shared else ","
+    return fail(
+        f"500 on every route tried ({listed([route.name for route in alike])}): what stands in front of them raised an "
+        f"exception{before} or no route takes the path as it arrives there (--root-path, a proxy)",
+        hint=f"{LOOK}: 'Exception inside application'; 'No route found for path' shows the path that arrived",
+        subject=f"{found.route.name} from {found.own.origin}",
+    )
+
+
+def _perhaps_missing(route: Route) -> bool:
+    """Whether the consumer may raise only because nothing exists under an id that we made up."""
+    return route.made_up and route.looks_up
+
+
 def _raised(found: Handshakes, subject: str) -> Iterator[Finding]:
     status = found.own.status
-    if status not in {502, 503, 504} and found.route.made_up and found.route.looks_up:
+    if status not in {502, 503, 504} and _perhaps_missing(found.route):
         yield _made_up(found, str(status), subject)
     elif status in {502, 503, 504}:
         yield fail(f"{status}: the proxy reaches no server behind it", hint="start the ASGI server", subject=subject)

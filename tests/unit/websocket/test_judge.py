@@ -49,6 +49,23 @@ def test_of_further_routes_only_what_breaks_is_told():
     assert "ERROR accepted, and closed again" in said(ROUTE, OPEN, (BOARD, DIED))
 
 
+def test_where_every_route_fails_alike_what_they_share_is_to_blame_once():
+    chat = Route(
+        "/ws/chat/1/", "ws/chat/<int:pk>/", "chat.consumers.Chat", made_up=True, middleware=("Tokens", "Rooms")
+    )
+    board = replace(BOARD, middleware=("Tokens",))
+    told = said(board, RAISED, (chat, RAISED))
+    assert told.startswith("ERROR 500 on every route tried (/ws/board/, /ws/chat/1/)")
+    assert "raised an exception: Tokens, or no route takes the path as it arrives there" in told
+    assert "; " not in told, "one cause, one line"
+    for others in (
+        [(chat, OPEN)],
+        [(replace(chat, looks_up=True), RAISED)],
+        [(replace(chat, consumer=board.consumer), RAISED)],
+    ):
+        assert "orders.consumers.Board" in said(board, RAISED, *others)
+
+
 def test_where_a_login_is_wanted_another_route_that_opens_is_looked_at():
     refused = replace(OPEN, status=403)
     assert websocket_server.main([(ROUTE, refused), (BOARD, RAISED), (BOARD, OPEN)]) == (BOARD, OPEN)
