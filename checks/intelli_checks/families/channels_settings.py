@@ -9,6 +9,7 @@ from functools import lru_cache
 from intelli_checks import Finding, Skip, Stage, check, fail, info, warn
 from intelli_checks.dsn import Dsn
 from intelli_checks.families.declared import close_to, for_tests, listed, of_channels, place_of, usage, version_of
+from intelli_checks.families.wording import in_lower_case
 from intelli_checks.probes.survey import LayerDecl, Survey
 
 IN_MEMORY = "InMemoryChannelLayer"
@@ -50,6 +51,8 @@ def layer(survey: Survey) -> Iterator[Finding]:
 def _rebuilt(problem: str) -> str:
     if "No module named" in problem:
         return "pip install channels-redis"
+    if hint := in_lower_case(problem):
+        return hint
     if "'cryptography'" in problem:
         return "pip install cryptography"
     if "encryption_keys" in problem or "Fernet" in problem:

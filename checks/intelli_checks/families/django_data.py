@@ -11,6 +11,7 @@ from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
 from intelli_checks.families.declared import for_development, listed
 from intelli_checks.families.django import audits_of
+from intelli_checks.families.wording import in_lower_case
 
 
 @check("django.database", stage=Stage.READY, timeout=60.0)
@@ -141,9 +142,10 @@ def cache(ctx: Context) -> Iterator[Finding]:
                 raise Skip("the cache is on the broker's server", because="redis.broker")
             text = " ".join(str(error["message"]).split())
             table = re.search(r"no such table|does not exist|doesn't exist", text)
+            hint = in_lower_case(text) or f"start it, or correct CACHES[{alias!r}]"
             yield fail(
                 f"cache {alias}: {error['type']}: {text}",
-                hint="python manage.py createcachetable" if table else f"start it, or correct CACHES[{alias!r}]",
+                hint="python manage.py createcachetable" if table else hint,
                 subject=alias,
             )
     yield from _sessions(ctx)

@@ -48,3 +48,14 @@ def ago(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{max(0.0, seconds):.0f} s"
+
+
+def in_lower_case(problem: str) -> str:
+    """What to write where redis-py refuses Celery's spelling of a requirement; empty for any other problem.
+
+    Celery takes CERT_REQUIRED and required alike (celery.backends.redis, kombu.transport.redis), redis-py the latter
+    alone (redis.connection, RedisSSLContext): one URL for both has to use that.
+    """
+    if "Invalid SSL Certificate Requirements Flag" not in problem:
+        return ""
+    return "ssl_cert_reqs=required (or optional, none) in that URL: lower case is what redis-py and Celery both take"

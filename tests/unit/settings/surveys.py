@@ -82,6 +82,7 @@ def routed(django: dict[str, Any] | None = None, extra: dict[str, Any] | None = 
 IN_MEMORY = (LayerDecl("default", "channels.layers.InMemoryChannelLayer"),)
 EARLY = {"file": f"{HERE}/shop/asgi.py", "line": 5}
 HASTY = (LayerDecl("default", "channels_redis.core.RedisChannelLayer", config={"group_expiry": 5}),)
+FLAGGED = (LayerDecl("default", "x.RedisChannelLayer", problem="Invalid SSL Certificate Requirements Flag: CERT_NONE"),)
 LOCAL = (LayerDecl("local", "channels.layers.InMemoryChannelLayer"),)
 LOCMEM = {"CACHES": {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "urls": []}}}
 CHAT = {"path": "ws/chat/", "consumer": "chat.Consumer", "layer": None}

@@ -91,6 +91,8 @@ def test_a_cache_that_does_not_answer_is_told_and_a_missing_table_is_made():
     assert "ERROR cache default: ConnectionError" in said("django.cache", caches={"default": ERROR})
     gone = {**ERROR, "type": "OperationalError", "message": "no such table: cache_table"}
     assert "createcachetable" in said("django.cache", caches={"default": gone})
+    flag = {**ERROR, "type": "RedisError", "message": "Invalid SSL Certificate Requirements Flag: CERT_NONE"}
+    assert "lower case is what redis-py and Celery both take" in said("django.cache", caches={"default": flag})
     assert said("django.cache") == ""
 
 
