@@ -144,7 +144,7 @@ def look(ctx: Context, timeout: float) -> Server:
     except Unavailable as outage:
         if outage.facts.get("kind") in {"silent", "broken"}:
             _try_other_scheme(where, timeout * 0.3)
-        raise _explained(outage, where) from None
+        raise _explained(outage, where, never_started=_never_started(ctx)) from None
     said = bool(target.web or "://" in (target.websocket or ""))
     location = answer.headers.get("location")
     leads = safe(urljoin(where + NO_PAGE, location)) if location else ""
@@ -166,14 +166,21 @@ def _as_visitors_ask(ctx: Context, where: str, timeout: float) -> tuple[str, int
         return None
 
 
-def _explained(outage: Unavailable, where: str) -> Unavailable:
+def _never_started(ctx: Context) -> bool:
+    """Whether a server ends at once because its application does not load."""
+    survey = declared(ctx)
+    return survey is not None and bool(survey.error("asgi") or survey.extra.get("asgi_early"))
+
+
+def _explained(outage: Unavailable, where: str, *, never_started: bool) -> Unavailable:
     """The outage of the server at `where`, not of one page, with the process that keeps silent."""
     parts, kind, message, hint = urlsplit(where), outage.facts["kind"], str(outage), outage.hint
     here = kind == "silent" and parts.hostname in redis_outage.LOOPBACK
     if owner := host.owner(parts.port or (443 if parts.scheme == "https" else 80)) if here else None:
         message = f"{message}: {owner}"
         hint = f"kill -CONT {owner.pid}   # or restart it" if owner.stopped else hint
-    return Unavailable(message, hint=hint, subject=safe(where), kind=kind)
+    cause = "channels.asgi" if kind == "refused" and never_started else None
+    return Unavailable(message, hint=hint, subject=safe(where), cause=cause, kind=kind)
 
 
 def _try_other_scheme(where: str, timeout: float) -> None:

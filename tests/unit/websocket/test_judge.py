@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from intelli_checks.model import Skip
-from intelli_checks.probes import websocket_server
+from intelli_checks.model import Skip, Unavailable
+from intelli_checks.probes import http, websocket_server
 from intelli_checks.probes.survey import LayerDecl, Survey
 from intelli_checks.probes.websocket import Attempt
 from intelli_checks.probes.websocket_events import Emission, Joined, layer_of
@@ -148,6 +148,19 @@ def test_a_web_server_is_asked_for_where_there_can_be_one(tmp_path, django, advi
     for ask in (websocket_server.look, websocket_server.shake):
         with pytest.raises(Skip, match=advice):
             ask(ctx, 1.0)
+
+
+@pytest.mark.parametrize(("error", "cause"), [({"step": "asgi"}, "channels.asgi"), (None, None)])
+def test_nobody_listens_where_the_application_does_not_load(monkeypatch, error, cause):
+    def call(*_, **__):
+        raise http.Unavailable("nobody listens", hint="start it", kind="refused")
+
+    monkeypatch.setattr(http, "call", call)
+    survey = Survey("here", errors=(error,) if error else ())
+    target = Target(Path(), web="http://127.0.0.1:1", places=(Place("here", ("python",)),))
+    with pytest.raises(Unavailable) as raised:
+        websocket_server.look(SimpleNamespace(target=target, survey=survey), 1.0)  # type: ignore[arg-type]
+    assert raised.value.cause == cause
 
 
 def answered(status: int, gist: str = "", allowed: tuple[str, ...] = (), location: str = "", **more: Any) -> str:
