@@ -347,13 +347,21 @@ def _illegal(survey: Survey) -> Iterator[Finding]:
     """What the layer refuses; that on publish/subscribe takes any name."""
     if not any("pubsub" not in layer.backend for layer in survey.layers):
         return
+    places: dict[str, list[str]] = {}
     for use in (*usage(survey, "group_add"), *usage(survey, "group_send")):
-        if use["group"] and (wrong := _ILLEGAL.findall(use["group"])):
-            yield fail(
-                f"{use['group']} is no name of a group: {' '.join(map(repr, dict.fromkeys(wrong)))} raises TypeError",
-                hint=f"letters, digits, hyphens, underscores and periods alone, at {place_of(survey, use)}",
-                subject=place_of(survey, use),
-            )
+        if use["group"] and illegal(use["group"]):
+            places.setdefault(use["group"], []).append(place_of(survey, use))
+    for group, where in places.items():
+        yield fail(
+            f"{group} is no name of a group: {' '.join(map(repr, illegal(group)))} raises TypeError",
+            hint=f"letters, digits, hyphens, underscores and periods alone, at {listed(where)}",
+            subject=where[0],
+        )
+
+
+def illegal(group: str) -> list[str]:
+    """The characters of a name that channels_redis.core and the layer in memory refuse."""
+    return list(dict.fromkeys(_ILLEGAL.findall(group)))
 
 
 _ILLEGAL = re.compile(r"[^a-zA-Z0-9._*-]")

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from intelli_checks import Finding, Skip, Stage, check, fail, info, warn
+from intelli_checks import Finding, Severity, Skip, Stage, Unavailable, check, fail, info, warn
 from intelli_checks.context import Context
-from intelli_checks.families.declared import close_to, listed
+from intelli_checks.families.channels_settings import illegal
+from intelli_checks.families.declared import close_to, listed, usage
 from intelli_checks.families.websocket_words import LOOK, between, closed, plain_http
 from intelli_checks.probes.websocket import MAX_FRAME, Attempt
 from intelli_checks.probes.websocket_route import Route, find, regex
@@ -54,12 +55,42 @@ def handshake(ctx: Context) -> Iterator[Finding]:
     Fix: as the message says. Example: `intelli-ops check websocket --web http://127.0.0.1:8000 --websocket /ws/7/`.
     """
     found = ctx.handshakes
+    told = list(_judged(ctx, found))
+    worst = next((one for one in told if one.severity is Severity.ERROR), None)
+    if worst and (cause := _seen_in_the_code(ctx, found)):
+        raise Unavailable(worst.message, hint=worst.hint, subject=worst.subject, cause=cause)
+    yield from told
+
+
+def _judged(ctx: Context, found: Handshakes) -> Iterator[Finding]:
     if together := _all_raised(found):
         yield together
         return
     yield from _own(ctx, found)
     for route, attempt in found.others:
         yield from _other(replace(found, route=route, own=attempt))
+
+
+def _seen_in_the_code(ctx: Context, found: Handshakes) -> str:
+    """The check that names the line on which consumers fail; empty where none can, or where they do not."""
+    survey = declared(ctx)
+    attempts = [found.own, *(attempt for _, attempt in found.others)]
+    if survey is None or not any(_died(attempt) for attempt in attempts):
+        return ""
+    if any(illegal(str(use["group"] or "")) for use in usage(survey, "group_add")):
+        return "channels.group_names"
+    connects = any(use["function"] == "connect" for use in usage(survey, "sync_in_loop"))
+    own = any(str(use["call"]).startswith("self.") for use in usage(survey, "unawaited"))
+    return "channels.awaited" if connects or own else ""
+
+
+def _died(own: Attempt) -> bool:
+    return own.status == 500 or own.close_code in {1006, 1011} or _unanswered(own)
+
+
+def _unanswered(own: Attempt) -> bool:
+    """Whether the handshake was let in and then nobody decided; no web server needs so long to refuse."""
+    return own.step in _UNANSWERED and own.seconds >= PATIENCE
 
 
 def _own(ctx: Context, found: Handshakes) -> Iterator[Finding]:
@@ -69,13 +100,8 @@ def _own(ctx: Context, found: Handshakes) -> Iterator[Finding]:
         yield from _opened(found, subject)
     elif found.direct and found.direct.accepted:
         yield between(found, subject)
-    elif own.step in _UNANSWERED and found.route.pattern and own.seconds >= PATIENCE:
-        yield fail(
-            f"{_who(found)} neither accepted nor closed the handshake within {own.seconds:.0f} s",
-            hint=f"self.accept() or self.close() on every way through connect(), awaited where it is async; {LOOK}: "
-            "does it wait for a query, a lock, another server?",
-            subject=subject,
-        )
+    elif _unanswered(own) and found.route.pattern:
+        yield _undecided(found, subject)
     elif own.status is None:
         yield fail(f"{_STEPS.get(own.step, own.step)}: {own.detail}", hint=_step_hint(own), subject=subject)
     elif own.status == 403:
@@ -101,6 +127,15 @@ def _other(found: Handshakes) -> Iterator[Finding]:
         yield from _raised(found, subject)
     elif own.accepted and own.close_code in {1006, 1011}:
         yield from _opened(found, subject)
+
+
+def _undecided(found: Handshakes, subject: str) -> Finding:
+    return fail(
+        f"{_who(found)} neither accepted nor closed the handshake within {found.own.seconds:.0f} s",
+        hint=f"self.accept() or self.close() on every way through connect(), awaited where it is async; {LOOK}: "
+        "does it wait for a query, a lock, another server?",
+        subject=subject,
+    )
 
 
 _STEPS = {

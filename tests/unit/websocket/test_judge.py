@@ -49,6 +49,35 @@ def test_of_further_routes_only_what_breaks_is_told():
     assert "ERROR accepted, and closed again" in said(ROUTE, OPEN, (BOARD, DIED))
 
 
+@pytest.mark.parametrize(
+    ("usage", "own", "cause"),
+    [
+        ({"kind": "group_add", "group": "chat:*"}, RAISED, "channels.group_names"),
+        ({"kind": "group_add", "group": "chat-*"}, RAISED, None),
+        ({"kind": "group_add", "group": "chat:*"}, replace(OPEN, status=404), None),
+        (
+            {"kind": "unawaited", "call": "self.accept"},
+            Attempt("ws://h", step="silent", seconds=5.0),
+            "channels.awaited",
+        ),
+        ({"kind": "unawaited", "call": "layer.group_send"}, RAISED, None),
+        ({"kind": "sync_in_loop", "function": "connect"}, DIED, "channels.awaited"),
+    ],
+)
+def test_what_the_code_says_already_is_not_said_again_by_the_handshake(usage, own, cause):
+    from intelli_checks.families.websocket import handshake
+
+    survey = Survey("here", extra={"usage": [usage]})
+    shaken = Handshakes(BOARD, own, REFUSED, REFUSED)
+    ctx = SimpleNamespace(handshakes=shaken, survey=survey, target=SimpleNamespace(places=("here",)))
+    try:
+        assert [one.severity.name for one in handshake(ctx)] == ["ERROR"]
+        told = None
+    except Unavailable as outage:
+        told = outage.cause
+    assert told == cause
+
+
 def test_where_every_route_fails_alike_what_they_share_is_to_blame_once():
     chat = Route(
         "/ws/chat/1/", "ws/chat/<int:pk>/", "chat.consumers.Chat", made_up=True, middleware=("Tokens", "Rooms")
