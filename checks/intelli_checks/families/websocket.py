@@ -127,6 +127,8 @@ def _other(found: Handshakes) -> Iterator[Finding]:
         yield from _raised(found, subject)
     elif own.accepted and own.close_code in {1006, 1011}:
         yield from _opened(found, subject)
+    elif _unanswered(own):
+        yield _undecided(found, subject)
 
 
 def _undecided(found: Handshakes, subject: str) -> Finding:

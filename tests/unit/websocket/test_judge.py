@@ -47,6 +47,8 @@ def test_of_further_routes_only_what_breaks_is_told():
     assert said(BOARD, OPEN, (ROUTE, replace(OPEN, status=403))) == "INFO open after 0 ms"
     assert "ERROR 500: orders.consumers.Board" in said(ROUTE, OPEN, (BOARD, RAISED))
     assert "ERROR accepted, and closed again" in said(ROUTE, OPEN, (BOARD, DIED))
+    silent = Attempt("ws://h/ws/board/", "http://h", step="silent", seconds=5.0)
+    assert "ERROR orders.consumers.Board neither accepted nor closed" in said(ROUTE, OPEN, (BOARD, silent))
 
 
 @pytest.mark.parametrize(
