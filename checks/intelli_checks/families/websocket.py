@@ -67,7 +67,7 @@ def _judged(ctx: Context, found: Handshakes) -> Iterator[Finding]:
         yield together
         return
     yield from _own(ctx, found)
-    for route, attempt in found.others:
+    for route, attempt in () if found.lost_between else found.others:
         yield from _other(replace(found, route=route, own=attempt))
 
 
@@ -98,7 +98,7 @@ def _own(ctx: Context, found: Handshakes) -> Iterator[Finding]:
     own, subject = found.own, f"{found.route.name} from {found.own.origin}"
     if own.accepted:
         yield from _opened(found, subject)
-    elif found.direct and found.direct.accepted:
+    elif found.lost_between:
         yield between(found, subject)
     elif _unanswered(own) and found.route.pattern:
         yield _undecided(found, subject)
@@ -246,8 +246,7 @@ def _all_raised(found: Handshakes) -> Finding | None:
     """One cause where every route fails alike: it lies in front of their consumers. None where some do not."""
     tried = [(found.route, found.own), *found.others]
     alike = [route for route, own in tried if own.status == 500 and route.pattern and not _perhaps_missing(route)]
-    past_the_proxy = found.direct is not None and found.direct.accepted
-    if len(alike) < len(tried) or len({route.consumer for route in alike}) < 2 or past_the_proxy:
+    if len(alike) < len(tried) or len({route.consumer for route in alike}) < 2 or found.lost_between:
         return None
     shared = [name for name in found.route.middleware if all(name in route.middleware for route in alike)]
     before = f": {listed(shared)}," if shared else ","

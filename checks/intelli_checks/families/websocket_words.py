@@ -57,9 +57,11 @@ def plain_http(attempt: Attempt, application: str) -> tuple[str, str]:
 
 
 def between(found: Handshakes, subject: str) -> Finding:
-    """The server opens the socket, and its address does not: what stands between is at fault."""
+    """The server decides about the socket, and its address does not: what stands between is at fault."""
     own, path = found.own, found.route.name
-    here = f"{path} opens at {found.direct.url.rpartition(path)[0]}" if found.direct else ""
+    where = found.direct.url.rpartition(path)[0] if found.direct else ""
+    decided = "opens" if found.direct and found.direct.accepted else "is taken for a WebSocket, and refused (403),"
+    here = f"{path} {decided} at {where}"
     answered = own.step or f"answers {own.status}"
     if own.status and own.status >= 500:
         why, hint = "the path arrives there changed, or at another server", _KEEP_PATH

@@ -68,6 +68,13 @@ class Handshakes:
     direct: Attempt | None = None
     """The same handshake past the proxy, at a server that runs in the project's folder, where the address failed."""
 
+    @property
+    def lost_between(self) -> bool:
+        """The server opens the socket, or refuses it as its application does, and the address does neither."""
+        if self.direct is None:
+            return False
+        return self.direct.accepted or (self.direct.status == 403 and self.own.status not in {401, 403, 407})
+
 
 def base(target: Target) -> str:
     """Scheme, host and port of the web server; raises Skip where nobody said."""

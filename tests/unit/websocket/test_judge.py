@@ -114,6 +114,10 @@ def test_a_proxy_is_blamed_where_the_server_behind_it_opens_the_socket(status, w
     assert told.startswith(f"ERROR /ws/board/ opens at ws://h:8000, and through the proxy it answers {status}")
     assert words in told
     assert words not in said(BOARD, replace(OPEN, status=500), direct=RAISED)
+    refused = replace(OPEN, url="ws://h:8000/ws/1/", status=403)
+    told = said(ROUTE, replace(OPEN, status=status), (BOARD, replace(OPEN, status=status)), direct=refused)
+    assert (words in told) is (status != 403), "a login is wanted on either way"
+    assert told.count("ERROR") == (status != 403), "one cause, one line"
 
 
 @pytest.mark.parametrize("step", ["silent", "protocol", "closed"])
