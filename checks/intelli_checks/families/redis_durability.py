@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from intelli_checks.context import Context
+from intelli_checks.dsn import Dsn
 from intelli_checks.families.redis_seen import Server, servers
+from intelli_checks.families.wording import listed
 from intelli_checks.model import Finding, Skip, Stage, Unavailable, fail, info, warn
 from intelli_checks.registry import check
 
@@ -43,7 +45,7 @@ def restart(ctx: Context) -> Iterator[Finding]:
     """
     for server in servers(ctx):
         yield from _young(server)
-        yield from _flushed(server)
+        yield from _flushed(server, _caches_beside(ctx, server))
         if (server.facts.uptime or _YOUNG) < _YOUNG:
             if server.is_broker and server.facts.persistent is False:
                 yield from _under_workers(ctx, server)
@@ -143,13 +145,25 @@ def _under_workers(ctx: Context, server: Server) -> Iterator[Finding]:
         )
 
 
-def _flushed(server: Server) -> Iterator[Finding]:
+def _caches_beside(ctx: Context, server: Server) -> list[str]:
+    """The caches of the project that share the broker's database: Django's and django-redis's `clear()` flush it."""
+    declared = (ctx.project.django.get("CACHES") or {}) if ctx.project else {}
+    here = (server.facts.address, server.facts.database)
+    places = {
+        alias: [Dsn(str(url)) for url in cache.get("urls") or () if "://" in str(url)]
+        for alias, cache in declared.items()
+    }
+    return [alias for alias, urls in places.items() if any((url.address, url.database) == here for url in urls)]
+
+
+def _flushed(server: Server, caches: list[str]) -> Iterator[Finding]:
     facts = server.facts
     calls = {name: facts.counter(f"cmdstat_{name}", "calls") for name in ("flushdb", "flushall")}
     seen = [f"{name.upper()} {count} times" for name, count in calls.items() if count]
     if seen and server.is_broker:
+        beside = f"; cache {listed(caches)} is in the broker's, and its clear() is a FLUSHDB" if caches else ""
         yield warn(
-            f"{' and '.join(seen)} since the server started: each deletes every queued task of its database",
+            f"{' and '.join(seen)} since the server started: each deletes every queued task of its database{beside}",
             hint="keep caches on another database or server (cache.clear() flushes), and deny it: "
             f"{facts.cli} ACL SETUSER NAME -flushdb -flushall",
             subject=server.subject,
