@@ -194,3 +194,16 @@ def test_a_table_for_a_file_ends_its_lines_with_what_they_say(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert lines == [line.rstrip() for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"), [(["check"], True), (["stop-workers"], False), (["workers", "scale"], False)]
+)
+def test_help_shows_the_common_options_that_have_a_say_and_every_command_takes_all(words, shown, capsys, tmp_path):
+    assert run([*words, "--help"]) == 0
+    told = capsys.readouterr().out
+    assert ("--websocket" in told) == shown
+    assert "--project" in told
+    asked = run(["--websocket", "/ws/", *words, "--project", str(tmp_path / "nowhere")])
+    assert asked != 0
+    assert "No such option" not in capsys.readouterr().err

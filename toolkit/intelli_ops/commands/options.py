@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from copy import copy
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
@@ -66,7 +68,23 @@ COMMON: dict[str, Any] = {
 }
 
 
-def targeted(command: Callable[..., int | None]) -> Callable[..., int | None]:
+Command: TypeAlias = Callable[..., int | None]
+
+PROJECT = ("project", "config")
+"""What tells where a project lives, for commands that look at what was started there."""
+SURVEY = (*PROJECT, "settings", "app", "python", "timeout")
+"""What it takes to ask the project about itself."""
+
+
+def showing(*names: str) -> Callable[[Command], Command]:
+    """`targeted`, with no more than these common options in the help: the others have no say in what the command does.
+
+    All are taken, as all may stand before the command and in the environment.
+    """
+    return partial(targeted, shown=names)
+
+
+def targeted(command: Command, *, shown: Collection[str] = tuple(COMMON)) -> Command:
     """Give a command the common options; what they amount to arrives as its first argument, `target`.
 
     A value that came from the environment is left to `configuration`, which reads the same variables and can then say
@@ -75,7 +93,12 @@ def targeted(command: Callable[..., int | None]) -> Callable[..., int | None]:
     signature = inspect.signature(command, eval_str=True)
     own = [parameter for name, parameter in signature.parameters.items() if name != "target"]
     common = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=annotation if name in shown else _hidden(annotation),
+        )
         for name, annotation in COMMON.items()
     ]
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
@@ -90,6 +113,12 @@ def targeted(command: Callable[..., int | None]) -> Callable[..., int | None]:
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in [*keyword, *common, context]}
     run.__name__, run.__doc__ = command.__name__, command.__doc__
     return run
+
+
+def _hidden(annotation: Any) -> Any:
+    option = copy(annotation.__metadata__[0])
+    option.hidden = True
+    return Annotated[annotation.__origin__, option]
 
 
 def resolve(flags: dict[str, object]) -> Target:

@@ -11,7 +11,7 @@ import typer
 
 from intelli_checks.fleet import Fleet
 from intelli_checks.target import Target
-from intelli_ops.commands.options import targeted
+from intelli_ops.commands.options import SURVEY, showing
 from intelli_ops.commands.selection import something_to_look_at
 from intelli_ops.deploy.plan import Plan
 from intelli_ops.progress import Waiting
@@ -30,7 +30,7 @@ class Kind(StrEnum):
 
 
 @app.command(epilog="Example: intelli-ops render systemd --user app --directory /srv/shop --out units/")
-@targeted
+@showing(*SURVEY, "via")
 def render(
     target: Target,
     *,

@@ -8,7 +8,7 @@ import typer
 
 from intelli_checks.target import Target
 from intelli_ops import exits
-from intelli_ops.commands.options import targeted
+from intelli_ops.commands.options import PROJECT, showing
 from intelli_ops.say import say
 from intelli_ops.usage import no_such
 from intelli_ops.workers import running
@@ -18,7 +18,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()
-@targeted
+@showing(*PROJECT)
 def restart_workers(
     target: Target,
     *,

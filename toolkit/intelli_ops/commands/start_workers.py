@@ -12,7 +12,7 @@ import typer
 
 from intelli_checks.target import Target
 from intelli_ops import exits
-from intelli_ops.commands.options import targeted
+from intelli_ops.commands.options import SURVEY, showing
 from intelli_ops.say import say
 from intelli_ops.supervisor.state import State
 from intelli_ops.workers import running
@@ -37,7 +37,7 @@ class Level(StrEnum):
     epilog="Examples: intelli-ops start-workers | intelli-ops start-workers --queue ai --concurrency 4 | "
     "intelli-ops start-workers --single --autoreload | intelli-ops start-workers --dry-run"
 )
-@targeted
+@showing(*SURVEY, "broker")
 def start_workers(
     target: Target,
     *,

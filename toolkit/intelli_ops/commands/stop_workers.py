@@ -10,7 +10,7 @@ import typer
 
 from intelli_checks.target import Target
 from intelli_ops import exits
-from intelli_ops.commands.options import targeted
+from intelli_ops.commands.options import PROJECT, showing
 from intelli_ops.say import say
 from intelli_ops.supervisor import leftovers
 from intelli_ops.supervisor.state import Busy, State, find, wait_gone
@@ -21,7 +21,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()
-@targeted
+@showing(*PROJECT)
 def stop_workers(
     target: Target,
     *,

@@ -15,7 +15,7 @@ from intelli_checks.target import Target
 from intelli_checks.text import safe
 from intelli_ops import exits
 from intelli_ops.commands.grouped import Group
-from intelli_ops.commands.options import targeted
+from intelli_ops.commands.options import PROJECT, showing
 from intelli_ops.say import say, say_json
 from intelli_ops.supervisor.logs import Terminal
 from intelli_ops.usage import UsageError, no_such
@@ -35,7 +35,7 @@ _MOST = 100  # workers of one profile on one machine: a digit too many would tak
 
 
 @app.command()
-@targeted
+@showing(*PROJECT)
 def status(
     target: Target, *, as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False
 ) -> int:
@@ -61,7 +61,7 @@ def _line(unit: Any) -> str:
 
 
 @app.command()
-@targeted
+@showing(*PROJECT)
 def scale(
     target: Target,
     *,
@@ -107,7 +107,7 @@ def _size(text: str, profiles: list[str]) -> tuple[str, int]:
 
 
 @app.command()
-@targeted
+@showing(*PROJECT)
 def logs(
     target: Target,
     *,
