@@ -14,6 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from intelli_fixtures.processes import runs, until
+
 PROJECT = """
 import os, time
 from celery import Celery
@@ -144,11 +146,9 @@ def gone():
     """Whether every one of these processes ended within `timeout` seconds."""
 
     def wait(pids, timeout):
-        living = []
-        for pid in pids:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                living.append(psutil.Process(pid))
-        return not psutil.wait_procs(living, timeout=timeout)[1]
+        with contextlib.suppress(TimeoutError):
+            return until(lambda: not any(map(runs, pids)), timeout, "their end")
+        return False
 
     return wait
 

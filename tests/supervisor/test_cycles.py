@@ -30,7 +30,7 @@ def done(sent):
 
 
 @pytest.mark.timeout(CYCLES * SECONDS_EACH + 60)
-def test_cycles_leave_no_orphan_no_lost_task_and_no_stale_state(shop):
+def test_cycles_leave_no_orphan_no_lost_task_and_no_stale_state(shop, gone):
     sent = []
     for number in range(CYCLES):
         started = shop.run("start-workers", "--detach")
@@ -38,7 +38,7 @@ def test_cycles_leave_no_orphan_no_lost_task_and_no_stale_state(shop):
         if number % 4 == 3:  # the supervisor is killed; what it leaves must not hinder the next start
             done(sent)  # what a killed worker had fetched comes back after the visibility timeout only: an hour
             psutil.Process(shop.record["supervisor"]["pid"]).kill()
-            assert not psutil.wait_procs(here(shop.folder), timeout=5)[1]
+            assert gone([process.pid for process in here(shop.folder)], timeout=5)
             continue
         sent += [shop.app().send_task("shop.nap", [0.05], queue=queue) for queue in ("mail", "reports") * 5]
         stopped = shop.run("stop-workers")

@@ -170,12 +170,12 @@ def test_a_second_start_says_who_runs(up):
     assert f"pid {up.process.pid}" in again.stdout
 
 
-def test_down_stops_everything(up):
+def test_down_stops_everything(up, gone):
     everyone = family(up.process)
     down = up.run("down")
     assert down.returncode == 0, down.stdout
     assert up.process.wait(5) == 0
-    assert not psutil.wait_procs(everyone, timeout=2)[1]
+    assert gone([process.pid for process in everyone], timeout=2)
     assert "nothing runs here" in up.run("down").stdout
     nobody = up.run("jobs", "list")
     assert nobody.returncode == 3

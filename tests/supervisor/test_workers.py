@@ -12,6 +12,7 @@ import pytest
 from intelli_checks.dsn import Dsn
 from intelli_checks.probes import fleet
 from intelli_checks.probes.layout import Layout
+from intelli_fixtures.processes import runs
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals; Windows has its own tests")
 
@@ -104,13 +105,13 @@ def test_a_killed_worker_comes_back_and_the_other_never_left(shop):
     assert "killed by SIGKILL, next start in" in shop.output
 
 
-def test_s7_a_killed_supervisor_takes_everything_with_it_and_blocks_nobody(shop):
+def test_s7_a_killed_supervisor_takes_everything_with_it_and_blocks_nobody(shop, gone):
     process = shop.start("--quiet")
     shop.wait_ready()
-    family = psutil.Process(process.pid).children(recursive=True)
+    family = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
     process.kill()
     process.wait()
-    assert not psutil.wait_procs(family, timeout=2)[1]
+    assert gone(family, timeout=2)
     shop.start("--quiet")
     shop.wait_until(lambda: shop.record["supervisor"]["pid"] == shop.started[1].pid and shop.record["ready"])
 
@@ -142,7 +143,7 @@ def test_detached_workers_restart_one_by_one_scale_and_stop(shop):
     stopped = shop.run("stop-workers")
     assert stopped.returncode == 0, stopped.stdout
     assert shop.run("workers", "status").returncode == 1
-    assert not [pid for pid in shop.pids().values() if pid and psutil.pid_exists(pid)]
+    assert not [pid for pid in shop.pids().values() if pid and runs(pid)]
 
 
 def keep_sending(shop):

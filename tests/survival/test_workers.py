@@ -9,7 +9,7 @@ import psutil
 import pytest
 from stack import PROFILES
 
-from intelli_fixtures.processes import until
+from intelli_fixtures.processes import runs, until
 
 CHART = "tone_curve"
 RESTART_SECONDS = 3 + 1 + 5
@@ -38,7 +38,7 @@ def test_j2_a_killed_main_process_leaves_no_child_and_loses_nothing(stack, image
         children = worker.pool_pids()
         assert children
         os.kill(worker.child.pid, signal.SIGKILL)  # the main process alone: its children must notice by themselves
-        until(lambda: not any(psutil.pid_exists(pid) for pid in children), 2, "the children of the dead worker ended")
+        until(lambda: not any(map(runs, children)), 2, "the children of the dead worker ended")
         stack.worker()
     assert stack.finished(job["id"])["status"] == "succeeded"
     assert stack.describing(job["id"])["attempt"] == 2

@@ -11,14 +11,13 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
 from apps.jobs.imaging import CODES, BadImage, ImageInfo, ImageLimits, children, inspect, normalise, normalising
-from intelli_fixtures.processes import until
+from intelli_fixtures.processes import runs, until
 
 SMALL = ImageLimits(max_pixels=10_000, max_frames=3, max_profile_bytes=1000, max_metadata_bytes=1000)
 
@@ -309,7 +308,7 @@ def test_a_nursery_ends_with_a_worker_that_is_killed(nursed):
     backend = Path(children.__file__).parents[3]
     done = subprocess.run(argv, cwd=backend, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == -signal.SIGKILL
-    until(lambda: not psutil.pid_exists(int(done.stdout)), 10, "the end of the nursery")
+    until(lambda: not runs(int(done.stdout)), 10, "the end of the nursery")
 
 
 def test_the_child_inherits_no_secret(tmp_path, monkeypatch):
