@@ -42,7 +42,7 @@ def restarts(ctx: Context) -> Iterator[Finding]:
             yield warn(
                 f"{safe(node.name)} was started {len(starts)} times in the last {ago(SOON)}, "
                 f"the last time {ago(now.taken - starts[-1])} ago",
-                hint="if it was not you, the log of the run before says why: journalctl -u UNIT, kubectl logs --previous",
+                hint="if that was not you, its log says why: journalctl -u UNIT, kubectl logs --previous",
                 subject=safe(node.name),
                 starts=[round(start) for start in starts],
             )
