@@ -105,6 +105,25 @@ def test_only_the_attempt_that_holds_a_task_may_end_it(job):
     check(job)
 
 
+@pytest.mark.parametrize("ended", ["succeeded", "renewed"])
+def test_an_attempt_that_is_back_before_the_sweep_takes_its_task_keeps_its_files(job, ended, monkeypatch, tmp_path):
+    """A database that was locked for longer than a lease lets sweep and attempt in at the same moment."""
+    ready(job)
+    chart = charts_of(job)[0]
+    held = flow.claim(chart.id)
+    draft = storage.save_artifact(storage.artifact_dir(job.id, chart.id), held.attempt, "a.png", "image/png", b"png")
+    move_lease(chart, -1)
+    take = flow.worker_lost
+
+    def back_first(task, **how):
+        assert flow.succeed(held, [draft]) if ended == "succeeded" else flow.renew(held)
+        return take(task, **how)
+
+    monkeypatch.setattr(flow, "worker_lost", back_first)
+    assert rescue.sweep().abandoned == 0
+    assert (tmp_path / draft.path).read_bytes() == b"png"
+
+
 def test_the_third_lost_worker_is_the_last(job):
     for attempt in (1, 2, 3):
         held = flow.claim(ingest_of(job).id)

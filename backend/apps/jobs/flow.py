@@ -146,10 +146,11 @@ def retry_later(held: Claim, seconds: float, failure: Failure) -> bool:
 
 
 @transaction.atomic
-def worker_lost(task: ImageTask, *, overran: bool) -> None:
+def worker_lost(task: ImageTask, *, overran: bool) -> bool:
     """Take a running task from an attempt whose lease ran out: queue it again, or end it after too many lost workers.
 
-    A task that ran past its time limit was stopped by it, and would be again: it ends at once as `timeout`.
+    A task that ran past its time limit was stopped by it, and would be again: it ends at once as `timeout`. False when
+    the attempt was back before us: it renewed its lease, or has ended the task.
     """
     job = _locked(task.job_id)
     stale = ImageTask.objects.filter(
@@ -159,13 +160,14 @@ def worker_lost(task: ImageTask, *, overran: bool) -> None:
     lost = task.lost + 1
     if overran or lost >= settings.INTELLI_MAX_ATTEMPTS:
         failure = TIMEOUT if overran else Failure("worker_lost", f"{lost} workers disappeared while running this task")
-        if stale.update(lost=lost, finished_at=now, lease_until=None, **_failed(failure)):
+        if taken := stale.update(lost=lost, finished_at=now, lease_until=None, **_failed(failure)):
             _task_failed(job, ImageTask.objects.get(pk=task.pk))
     # `available_at` stays: a sweep whose clock runs ahead must not put the task off for everybody else.
-    elif stale.update(lost=lost, status=Status.QUEUED, published_at=None, lease_until=None):
+    elif taken := stale.update(lost=lost, status=Status.QUEUED, published_at=None, lease_until=None):
         _record_task(job, task.pk, "task.requeued", lost=lost)
         publish.publish_on_commit([task.pk])
         _save(job)
+    return taken == 1
 
 
 @transaction.atomic

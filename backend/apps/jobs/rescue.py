@@ -48,13 +48,15 @@ def _take_from_lost_workers() -> int:
     # A lease further away than any that could be written now comes from a clock that has since been set back.
     over = Q(lease_until__lt=now) | Q(lease_until__gt=now + 2 * lease)
     tasks = list(ImageTask.objects.filter(over, status=Status.RUNNING).order_by("lease_until")[:_BATCH])
-    for task in tasks:
-        log.warning(
-            "worker lost", job_id=str(task.job_id), task_id=str(task.id), attempt=task.attempt, lost=task.lost + 1
-        )
-        flow.worker_lost(task, overran=_overran(task, lease))
-        storage.discard_attempt(task.job_id, task.id, task.attempt)
-    return len(tasks)
+    return sum(_take(task, lease) for task in tasks)
+
+
+def _take(task: ImageTask, lease: dt.timedelta) -> bool:
+    if not flow.worker_lost(task, overran=_overran(task, lease)):  # its attempt was back first, and keeps its files
+        return False
+    log.warning("worker lost", job_id=str(task.job_id), task_id=str(task.id), attempt=task.attempt, lost=task.lost + 1)
+    storage.discard_attempt(task.job_id, task.id, task.attempt)
+    return True
 
 
 def _overran(task: ImageTask, lease: dt.timedelta) -> bool:
