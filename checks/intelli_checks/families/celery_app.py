@@ -11,7 +11,13 @@ from intelli_checks.context import Context
 from intelli_checks.families.declared import for_tests, of_celery, place_of
 from intelli_checks.probes.survey import Survey
 
-LOADING = ("settings", "app", "celery", "tasks")
+_STEPS = {
+    "settings": "the settings do not load",
+    "app": "the Celery app does not load",
+    "celery": "the Celery configuration cannot be read",
+    "drivers": "the driver of broker or results does not load",
+    "tasks": "a task module does not import",
+}
 
 
 @check("celery.app", stage=Stage.STATIC, timeout=120.0)
@@ -26,7 +32,7 @@ def app(ctx: Context) -> Iterator[Finding]:
     """
     surveys = ctx.surveys
     for survey in surveys.values():
-        if error := survey.error(*LOADING):
+        if error := survey.error(*_STEPS):
             yield _broken(survey, error, survey.place if len(surveys) > 1 else "")
     if not any(survey.celery_app or survey.errors for survey in surveys.values()):
         raise Skip(f"no Celery app found in {ctx.survey.project}; name it with --app MODULE")
@@ -47,12 +53,6 @@ def _broken(survey: Survey, error: Mapping[str, Any], subject: str) -> Finding:
     )
 
 
-_STEPS = {
-    "settings": "the settings do not load",
-    "app": "the Celery app does not load",
-    "celery": "the Celery configuration cannot be read",
-    "tasks": "a task module does not import",
-}
 _SPEAKS_FOR_ITSELF = ("ModuleNotFoundError", "ImproperlyConfigured", "Timeout", "Exit")
 
 

@@ -68,7 +68,7 @@ def _said_elsewhere(project: Survey) -> str:
         return "celery.environment"
     if "unexpected keyword" in str(project.extra.get("broker_refused")) or transport_lacking(project):
         return "celery.broker_url"
-    return "celery.app" if project.error("settings", "app", "celery") else ""
+    return "celery.app" if project.error("settings", "app", "celery", "drivers") else ""
 
 
 def _nobody(ctx: Context) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ _DOING = {
     "settings": "importing the settings",
     "app": "importing the Celery app",
     "celery": "reading the Celery configuration",
+    "drivers": "importing the drivers of broker and result store",
     "tasks": "importing the task modules",
     "django": "reading the Django settings",
     "layers": "importing the channel layer",

@@ -121,3 +121,14 @@ def test_an_app_of_another_name_is_told_by_its_own_name_not_as_a_module(ask, pro
     error = ask(folder, app="tasks:nope").error("app")
     assert error is not None
     assert error["message"] == "module tasks has no nope"
+
+
+def test_a_result_backend_nobody_installed_is_why_the_app_does_not_load(ask, project, diagnosed):
+    folder = project("overlay")
+    (folder / "shop/settings/local.py").write_text("from .base import *\nCELERY_RESULT_BACKEND = 'nope://somewhere'\n")
+    told = ask(folder)
+    assert [error["step"] for error in told.errors] == ["drivers"]
+    assert told.queues
+    found = diagnosed(folder)["celery.app"]
+    assert found.outcome.name == "FAILED"
+    assert "nope" in found.findings[0].message

@@ -91,20 +91,27 @@ def declared(interview: Any) -> Facts:
     yield "conf_changed", sorted(key for key in defaults.DEFAULTS if conf.value_set_for(key))
     yield "deprecated", sorted(_deprecated(app))
     yield "broker", _broker(app)
-    yield "broker_refused", _refused(app)
-    yield "driver_wanted", driver_wanted()
     yield "broker_configured", _as_url(conf.get("broker_url"))
     # Celery reads these itself, before any configuration.
     variables = ("CELERY_BROKER_WRITE_URL", "CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_RESULT_BACKEND")
     yield "overriding", [name for name in variables if os.environ.get(name)]
     yield "results", _as_url(conf.result_backend)
-    yield "results_backend", _backend(app)
     yield "beat", {str(name): _beat_entry(entry) for name, entry in dict(conf.beat_schedule or {}).items()}
     yield "beat_replaced", _replaced(interview, app)
     yield "queues", [_queue(queue) for queue in app.amqp.queues.values()]
     yield "queue_policies", _policies(getattr(interview, "settings", None) or {})
     yield "eager", sources.find_setting(interview, ("task_always_eager", "CELERY_ALWAYS_EAGER"))
     yield "settings_names", names.judge(interview, app)
+
+
+def drivers(interview: Any) -> Facts:
+    """What the drivers of broker and result store say of their URLs; to import them is most of the time it takes."""
+    app = interview.app
+    if app is None:
+        return
+    yield "broker_refused", _refused(app)
+    yield "driver_wanted", driver_wanted()
+    yield "results_backend", _backend(app)
 
 
 def _replaced(interview: Any, app: Any) -> list[str]:

@@ -79,15 +79,16 @@ def _stages(purpose: str) -> list[tuple[str, Any]]:
         names = ("reach", "blocked", "workers", "queues")
         asked = [(name, getattr(control_side, name)) for name in names]
         return [*opening, ("settings", django_side.setup), ("app", celery_side.load), *asked]
-    return [*opening, ("settings", django_side.setup), *_survey(purpose)]
+    told = [] if purpose == "workers" else [("versions", _versions)]
+    return [*opening, *told, ("settings", django_side.setup), *_survey(purpose)]
 
 
 def _survey(purpose: str) -> list[tuple[str, Any]]:
-    """What is asked of a project that is set up: the web side, whose imports cost most, only where all is wanted."""
-    workers = [("app", celery_side.load), ("celery", celery_side.declared), ("tasks", celery_side.tasks)]
-    code = [("django", django_side.declared), ("usage", usage.scan)]
+    """What is asked of a project that is set up: drivers, and the web side, whose imports cost most, where wanted."""
+    app, tasks = [("app", celery_side.load), ("celery", celery_side.declared)], [("tasks", celery_side.tasks)]
+    code = [("drivers", celery_side.drivers), *tasks, ("django", django_side.declared), ("usage", usage.scan)]
     web = [("layers", channels_side.layers), ("asgi", applications.routes)]
-    return {"workers": workers, "celery": [*workers, *code]}.get(purpose, [*workers, *code, *web])
+    return {"workers": [*app, *tasks], "celery": [*app, *code]}.get(purpose, [*app, *code, *web])
 
 
 def _interpreter(interview: Interview) -> Iterator[tuple[str, Any]]:
@@ -97,7 +98,6 @@ def _interpreter(interview: Interview) -> Iterator[tuple[str, Any]]:
     yield "hostname", platform.node()
     yield "uid", os.getuid() if hasattr(os, "getuid") else None
     yield "container", _container()
-    yield "versions", dict(_versions())
 
 
 def _project(interview: Interview) -> Iterator[tuple[str, Any]]:
@@ -119,12 +119,14 @@ def _project(interview: Interview) -> Iterator[tuple[str, Any]]:
     yield "settings_defaults", dict(found.defaults or detect.settings_defaults(found.root))
 
 
-def _versions() -> Iterator[tuple[str, str]]:
+def _versions(interview: Interview) -> Iterator[tuple[str, Any]]:
     from importlib import metadata
 
+    found = {}
     for name in DISTRIBUTIONS:
         with suppress(metadata.PackageNotFoundError):
-            yield name, metadata.version(name)
+            found[name] = metadata.version(name)
+    yield "versions", found
 
 
 def _container() -> bool:
