@@ -71,13 +71,22 @@ def _remedy(survey: Survey, error: Mapping[str, Any]) -> str:
     if missing and missing.partition(".")[0] == re.split("[.:]", str(survey.extra.get("app_name") or ""))[0]:
         return "run from the project's folder, or name it with --project DIR, and the app with --app MODULE"
     if error["type"] == "ModuleNotFoundError":
-        if missing[:1] in {"'", '"'}:
-            return f"write {missing[1:]}://... without the quotes around it: docker --env-file keeps them"
-        python = survey.extra.get("executable") or "the project's interpreter"
-        return f"install it where {python} can see it, or name another interpreter with --python"
+        return _find_module(survey, error["step"], missing)
     tried = "python manage.py check" if survey.settings_module else f"celery -A {survey.celery_app or 'APP'} report"
     usual = f"correct {place_of(survey, error) or 'the module'}, then: {tried}"
     return str(error.get("hint") or _set_variable(error) or _install_app(survey, error) or usual)
+
+
+def _find_module(survey: Survey, step: str, missing: str) -> str:
+    """What to do about a module that is not there: a scheme is looked for as one, too."""
+    if missing[:1] in {"'", '"'}:
+        return f"write {missing[1:]}://... without the quotes around it: docker --env-file keeps them"
+    if step == "drivers":
+        return (
+            f"correct the scheme before :// in broker_url or result_backend; where it is right: pip install {missing}"
+        )
+    python = survey.extra.get("executable") or "the project's interpreter"
+    return f"install it where {python} can see it, or name another interpreter with --python"
 
 
 def _install_app(survey: Survey, error: Mapping[str, Any]) -> str:

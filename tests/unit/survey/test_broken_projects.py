@@ -132,3 +132,4 @@ def test_a_result_backend_nobody_installed_is_why_the_app_does_not_load(ask, pro
     found = diagnosed(folder)["celery.app"]
     assert found.outcome.name == "FAILED"
     assert "nope" in found.findings[0].message
+    assert found.findings[0].hint.startswith("correct the scheme before ://")
