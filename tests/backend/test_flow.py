@@ -4,9 +4,10 @@ import datetime as dt
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
+from django.db import OperationalError
 from django.utils import timezone
 
-from apps.jobs import flow, rescue, storage, submissions
+from apps.jobs import flow, rescue, storage, submissions, tasks
 from apps.jobs.models import Artifact, Event, Image, ImageTask, Job, Kind, Status
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -103,6 +104,22 @@ def test_only_the_attempt_that_holds_a_task_may_end_it(job):
     assert not flow.fail(old, flow.TIMEOUT)
     assert flow.image_ready(new, 8, 6)
     check(job)
+
+
+def test_a_success_whose_commit_was_not_answered_keeps_its_files(job, tmp_path):
+    """The database committed and the connection was cut before it could say so."""
+    ready(job)
+    chart = charts_of(job)[0]
+
+    def cut_after_the_commit(held):
+        folder = storage.artifact_dir(job.id, chart.id)
+        assert flow.succeed(held, [storage.save_artifact(folder, held.attempt, "a.png", "image/png", b"png")])
+        raise OperationalError("server closed the connection unexpectedly")
+
+    tasks._run(str(chart.id), cut_after_the_commit)
+    (artifact,) = Artifact.objects.all()
+    assert (tmp_path / artifact.path).read_bytes() == b"png"
+    assert ImageTask.objects.get(pk=chart.pk).status == Status.SUCCEEDED
 
 
 @pytest.mark.parametrize("ended", ["succeeded", "renewed"])

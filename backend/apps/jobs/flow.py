@@ -104,6 +104,11 @@ def succeed(held: Claim, drafts: Sequence[storage.Draft]) -> bool:
     return True
 
 
+def won(held: Claim) -> bool:
+    """Whether this attempt's success is recorded, though `succeed` may have raised: a commit whose answer was lost."""
+    return ImageTask.objects.filter(pk=held.task_id, attempt=held.attempt, status=Status.SUCCEEDED).exists()
+
+
 @transaction.atomic
 def image_ready(held: Claim, width: int, height: int) -> bool:
     """Record that an image was read, and let its other tasks start; False when the attempt lost the task."""

@@ -47,7 +47,7 @@ def _run(task_id: str, job: Callable[[flow.Claim], bool]) -> None:
         with structlog.contextvars.bound_contextvars(job_id=str(held.job_id), attempt=held.attempt):
             with Heartbeat(held):
                 succeeded = _guarded(held, job)
-            if not succeeded:
+            if not succeeded and not flow.won(held):
                 storage.discard_attempt(held.job_id, held.task_id, held.attempt)
 
 
