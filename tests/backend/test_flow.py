@@ -4,6 +4,7 @@ import datetime as dt
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import OperationalError
 from django.utils import timezone
 
@@ -240,3 +241,23 @@ def test_a_rolled_back_submission_publishes_nothing(sent):
         transaction.set_rollback(True)
     assert sent == []
     assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize("cut", [OperationalError("server closed the connection unexpectedly"), KeyboardInterrupt()])
+def test_a_submission_whose_commit_was_not_answered_is_accepted_with_its_files(cut, monkeypatch, tmp_path):
+    write = submissions._write
+
+    def cut_after_the_commit(job, submission):
+        write(job, submission)
+        raise cut
+
+    monkeypatch.setattr(submissions, "_write", cut_after_the_commit)
+    submission = submissions.Submission((SimpleUploadedFile("a.png", b"bytes"),), (), ("grey",))
+    if isinstance(cut, OperationalError):
+        job, new = submissions.accept(AnonymousUser(), submission, "key")
+        assert (job, new) == (Job.objects.get(), True)
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            submissions.accept(AnonymousUser(), submission, "key")
+    (upload,) = tmp_path.glob("uploads/*/*")
+    assert upload.read_bytes() == b"bytes"

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, TypeAlias, cast
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.http import QueryDict
 from django.utils import timezone
 
@@ -90,6 +90,10 @@ def accept(user: User, submission: Submission, key: str | None) -> tuple[Job, bo
     try:
         _write(job, submission)
     except BaseException as error:
+        if Job.objects.filter(pk=job.id).exists():  # it was committed, and the answer lost: its files are needed
+            if isinstance(error, DatabaseError):
+                return job, True
+            raise
         storage.discard_leftovers(job.id)
         # Two equal requests at once: the unique key let one of them in.
         twin = _known(idempotency, digest) if isinstance(error, IntegrityError) else None
