@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
@@ -88,6 +89,7 @@ class Context:
         """How much the project is asked: "survey" is everything, "celery" leaves the web side out."""
         self.deadline = time.monotonic() + target.timeout if deadline is None else deadline
         self.gathered: dict[str, Future[Any]] = {}
+        self._told = -math.inf
         self.remembered: Roll | None = None
         """What whoever runs the checks remembers of the workers; None where nothing is kept."""
 
@@ -113,12 +115,21 @@ class Context:
 
         threading.Thread(target=ask, name="survey", daemon=True).start()
 
+    def told(self) -> float:
+        """When the project had told what it declares (monotonic seconds), waiting while it does; -inf: nobody asks."""
+        if answer := self.gathered.get("surveys"):
+            wait([answer], self.remaining)
+        return self._told
+
     @fact
     def surveys(self) -> Mapping[str, Survey]:
         """What the project declares, at each place it was asked; raises Skip where there is no project."""
         from intelli_checks.probes import survey
 
-        return survey.gather(self.target, self.budget(self.target.timeout), self.purpose)
+        try:
+            return survey.gather(self.target, self.budget(self.target.timeout), self.purpose)
+        finally:
+            self._told = time.monotonic()
 
     @property
     def survey(self) -> Survey:

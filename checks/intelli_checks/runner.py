@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from intelli_checks.context import Context
@@ -115,16 +116,23 @@ class _Task(threading.Thread):
         return blocker is not None
 
     def result(self) -> Result:
-        """The verdict, waiting at most the check's own timeout and the run's deadline; the first verdict stands."""
+        """The verdict, waiting at most the check's own timeout and the run's deadline; the first verdict stands.
+
+        What importing the project takes is not the check's own time: all of them wait for that answer.
+        """
         self.blocked()  # at the deadline, what it needed ended this very moment: a skip, whoever of us is first
-        deadline = self.ctx.deadline
         try:
-            began = self.began.result(max(0.0, deadline - time.monotonic()))
-            deadline = min(deadline, began + self.check.timeout)
-            return self.verdict.result(max(0.0, deadline - time.monotonic()))
+            began = self.began.result(self.ctx.remaining)
+            with suppress(TimeoutError):
+                return self.verdict.result(self.left(began))
+            return self.verdict.result(self.left(max(began, self.ctx.told())))
         except TimeoutError:
             self.settle(Outcome.ERRORED, f"no answer within {self.seconds:.1f} s")
             return self.verdict.result()
+
+    def left(self, began: float) -> float:
+        """Seconds this check still has, by a clock that started at `began`."""
+        return max(0.0, min(self.ctx.deadline, began + self.check.timeout) - time.monotonic())
 
     def so_far(self) -> Result:
         """The verdict if there is one, else that there will be none."""

@@ -180,3 +180,19 @@ def test_the_clock_of_a_check_starts_after_whoever_pays_for_its_facts() -> None:
     quick = Check("broker", reads, Stage.READY, 0.3, after=("app",))
     report = diagnose([slow, quick], ctx())
     assert [(r.check.id, r.outcome.value) for r in report.results] == [("app", "failed"), ("broker", "passed")]
+
+
+def test_what_the_project_takes_to_import_is_not_the_time_of_the_checks_that_wait_for_it(monkeypatch):
+    def gather(*_: object) -> dict[str, object]:
+        threading.Event().wait(0.6)
+        return {}
+
+    def reads(ctx: Context) -> Iterator[Finding]:
+        _ = ctx.surveys
+        threading.Event().wait(0.1)  # its own work, well within its own 0.3 s
+        yield info("read")
+
+    monkeypatch.setattr("intelli_checks.probes.survey.gather", gather)
+    report = diagnose([a_check("redis.broker", reads, timeout=0.3), a_check("own", hangs, timeout=0.3)], ctx(5.0))
+    assert [result.outcome for result in report.results] == [Outcome.PASSED, Outcome.ERRORED]
+    assert report.seconds < 2.0

@@ -12,7 +12,7 @@ from intelli_checks.registry import check
 _OPEN = 200
 
 
-@check("celery.flower", stage=Stage.READY, after=["celery.app"])
+@check("celery.flower", stage=Stage.READY)
 def flower(ctx: Context) -> Iterator[Finding]:
     """Flower asks for credentials.
 

@@ -22,7 +22,7 @@ SKEW, BAD_SKEW = 5.0, 60.0
 """Seconds of clock difference: from the first ETA and expiry are visibly wrong, from the second tasks get lost."""
 
 
-@check("host.disk", stage=Stage.READY, after=["celery.app"])
+@check("host.disk", stage=Stage.READY)
 def disk(ctx: Context) -> Iterator[Finding]:
     """There is room on the disks the system writes to.
 
@@ -33,7 +33,7 @@ def disk(ctx: Context) -> Iterator[Finding]:
         yield _room(found)
 
 
-@check("host.files", stage=Stage.READY, after=["celery.app"])
+@check("host.files", stage=Stage.READY)
 def files(ctx: Context) -> Iterator[Finding]:
     """No process of the system is about to run out of open files.
 
@@ -44,7 +44,7 @@ def files(ctx: Context) -> Iterator[Finding]:
         yield from _held(process)
 
 
-@check("host.memory", stage=Stage.READY, after=["celery.app"])
+@check("host.memory", stage=Stage.READY)
 def memory(ctx: Context) -> Iterator[Finding]:
     """There is memory, and the kernel killed nobody for lack of it.
 
@@ -74,7 +74,7 @@ def clock(ctx: Context) -> Iterator[Finding]:
         yield info("the clocks agree", offset_seconds=offset)
 
 
-@check("host.ports", stage=Stage.READY, after=["celery.app"])
+@check("host.ports", stage=Stage.READY)
 def ports(ctx: Context) -> Iterator[Finding]:
     """Who listens on the system's ports is who should.
 
@@ -97,7 +97,7 @@ def ports(ctx: Context) -> Iterator[Finding]:
             yield info(f"{', '.join(sorted(names))} listens", subject=f"port {port}")
 
 
-@check("host.kernel", stage=Stage.READY, after=["celery.app"])
+@check("host.kernel", stage=Stage.READY)
 def kernel(ctx: Context) -> Iterator[Finding]:
     """The kernel's settings suit a Redis server on this machine.
 

@@ -18,7 +18,7 @@ _OF_THE_ROLE = frozenset({"wrong-database", "acl"})
 """Faults that a role has for itself where it shares the server with another, but not the whole URL."""
 
 
-@check("redis.broker", stage=Stage.LIVE, timeout=6.0, after=["celery.app"])
+@check("redis.broker", stage=Stage.LIVE, timeout=6.0)
 def broker(ctx: Context) -> Iterator[Finding]:
     """The broker is a Redis that takes messages.
 
@@ -45,7 +45,7 @@ def _passed_over(endpoint: Endpoint) -> Iterator[Finding]:
         )
 
 
-@check("redis.results", stage=Stage.LIVE, timeout=6.0, after=["celery.app"])
+@check("redis.results", stage=Stage.LIVE, timeout=6.0)
 def results(ctx: Context) -> Iterator[Finding]:
     """The result store is a Redis that takes results.
 
@@ -57,7 +57,7 @@ def results(ctx: Context) -> Iterator[Finding]:
     yield from _judge(ctx, "results")
 
 
-@check("redis.channels", stage=Stage.LIVE, timeout=6.0, after=["celery.app"])
+@check("redis.channels", stage=Stage.LIVE, timeout=6.0)
 def channels(ctx: Context) -> Iterator[Finding]:
     """The channel layer's Redis answers and takes messages.
 
