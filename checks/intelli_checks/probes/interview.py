@@ -223,12 +223,15 @@ def _sources() -> str:
 
 # -- where it hung ----------------------------------------------------------------------------------------------------
 
+TIMEOUT = "Timeout ("
+"""How faulthandler begins to tell that the time is over."""
+
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)$', re.MULTILINE)
 
 
 def hang(stderr: str) -> Hang | None:
     """Read faulthandler's dump: where the main thread stood, as far as the project's own code is concerned."""
-    _, dumped, dump = stderr.rpartition("Timeout (")
+    _, dumped, dump = stderr.rpartition(TIMEOUT)
     if not dumped:
         return None
     main_thread = dump.split("Thread 0x")[-1]  # faulthandler prints the main thread last

@@ -110,7 +110,9 @@ def _stopped(answer: Answer) -> dict[str, Any]:
     stage = answer.stages[-1]
     doing = _DOING.get(stage, stage)
     error: dict[str, Any] = {"step": stage, "type": "Timeout", "file": None, "line": None, "module": None}
-    where = interview.hang(answer.stderr)
+    late = answer.returncode in {None, -9} or interview.TIMEOUT in answer.stderr
+    # One that died while it told where it stood, for threads that ran on, was not in the last place it names.
+    where = interview.hang(answer.stderr) if (answer.returncode or -9) in {1, -9} else None
     if where:
         inside = f", waiting in {where.inside}" if where.inside else ""
         error.update(file=where.file, line=where.line)
@@ -121,7 +123,7 @@ def _stopped(answer: Answer) -> dict[str, Any]:
         else:
             error["message"] = f"{doing} hangs {at}"
             error["hint"] = "modules must not connect, wait or compute while they are imported: move it into a function"
-    elif answer.returncode in {None, -9}:
+    elif late:
         error["message"] = f"{doing} was not done after {answer.seconds:.1f} s"
         error["hint"] = "give it longer with --timeout, or see what is slow: python -X importtime"
     else:

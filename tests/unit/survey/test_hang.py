@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from intelli_checks.probes.interview import hang
+from pathlib import Path
+
+import pytest
+
+from intelli_checks.model import Unavailable
+from intelli_checks.probes import transcript
+from intelli_checks.probes.interview import Answer, hang
+from intelli_checks.target import Place
 
 DUMP = """\
 some warning of the project
@@ -34,3 +41,17 @@ def test_control_characters_do_not_reach_the_terminal():
     where = hang(DUMP.replace("settings.py", "set\x1b[2Jtings.py"))
     assert where is not None
     assert "\x1b" not in where.file
+
+
+@pytest.mark.parametrize("dump", [DUMP[: DUMP.index("File") + 4], DUMP[: DUMP.index("Thread 0x00007f2")]])
+def test_an_interpreter_that_dies_while_it_tells_where_it_stood_had_no_time(dump):
+    answer = Answer(stages=["settings"], stderr=dump, returncode=-11, seconds=30.0)
+    with pytest.raises(Unavailable, match="was not done after 30") as told:
+        transcript._heard(Place("here", ("python",), Path()), answer)
+    assert "--timeout" in told.value.hint
+
+
+def test_an_interpreter_that_dies_of_itself_is_told_to_have_ended():
+    answer = Answer(stages=["settings"], stderr="Fatal Python error", returncode=-11, seconds=3.0)
+    with pytest.raises(Unavailable, match="ended the interpreter"):
+        transcript._heard(Place("here", ("python",), Path()), answer)
