@@ -397,7 +397,7 @@ class Context:
         """The web server, as one GET sees it; raises Skip where nobody said where it is."""
         from intelli_checks.probes import websocket_server
 
-        return websocket_server.look(self, self.budget(4.0))
+        return websocket_server.look(self, self.budget(8.0))
 
     @fact
     def handshakes(self) -> Handshakes:

@@ -10,7 +10,7 @@ from intelli_checks.context import Context
 from intelli_checks.probes.websocket_server import NO_PAGE, Server, allowed_hosts, matches
 
 
-@check("websocket.server", stage=Stage.LIVE, timeout=6.0)
+@check("websocket.server", stage=Stage.LIVE, timeout=10.0)
 def server(ctx: Context) -> Iterator[Finding]:
     """The web server answers HTTP.
 

@@ -151,7 +151,7 @@ def look(ctx: Context, timeout: float) -> Server:
     except Unavailable as outage:
         if outage.facts.get("kind") in {"silent", "broken"}:
             _try_other_scheme(where, timeout * 0.3)
-        raise _explained(outage, where, never_started=_never_started(ctx)) from None
+        raise _explained(ctx, outage, where) from None
     said = bool(target.web or "://" in (target.websocket or ""))
     location = answer.headers.get("location")
     leads = safe(urljoin(where + NO_PAGE, location)) if location else ""
@@ -179,14 +179,14 @@ def _never_started(ctx: Context) -> bool:
     return survey is not None and bool(survey.error("asgi") or survey.extra.get("asgi_early"))
 
 
-def _explained(outage: Unavailable, where: str, *, never_started: bool) -> Unavailable:
+def _explained(ctx: Context, outage: Unavailable, where: str) -> Unavailable:
     """The outage of the server at `where`, not of one page, with the process that keeps silent."""
     parts, kind, message, hint = urlsplit(where), outage.facts["kind"], str(outage), outage.hint
     here = kind == "silent" and parts.hostname in redis_outage.LOOPBACK
     if owner := host.owner(parts.port or (443 if parts.scheme == "https" else 80)) if here else None:
         message = f"{message}: {owner}"
         hint = f"kill -CONT {owner.pid}   # or restart it" if owner.stopped else hint
-    cause = "channels.asgi" if kind == "refused" and never_started else None
+    cause = "channels.asgi" if kind == "refused" and _never_started(ctx) else None
     return Unavailable(message, hint=hint, subject=safe(where), cause=cause, kind=kind)
 
 

@@ -258,3 +258,19 @@ def test_a_token_lets_nobody_in_with_a_visitor_s_cookies():
 
     severities = [told(cookies=known) for known in (False, None, True)]
     assert severities == ["INFO", "WARNING", "ERROR"]
+
+
+def test_a_silent_server_is_told_before_a_large_project_has_told_what_it_declares(monkeypatch):
+    def silent(method: str, url: str, timeout: float, **_: object) -> http.Answer:
+        raise Unavailable(f"no complete answer within {timeout:.1f} s", hint="restart it", kind="silent")
+
+    class Importing:
+        target = Target(Path(), places=(Place("here", ("python",), Path()),), web="http://127.0.0.1:1")
+
+        @property
+        def survey(self) -> Survey:
+            raise AssertionError("nobody waits for it")
+
+    monkeypatch.setattr(http, "call", silent)
+    with pytest.raises(Unavailable, match="no complete answer"):
+        websocket_server.look(Importing(), 8.0)  # type: ignore[arg-type]
