@@ -54,7 +54,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path, platfo
         configuration = read(_folder(flags.get("project") or environ.get(f"{PREFIX}PROJECT"), cwd))
     given, origins = _layers(flags, environ, configuration)
     start = _folder(given.get("project"), cwd)
-    named = bool({"settings", "app", "via"} & given.keys())
+    named = bool({"settings", "app", "via"} & given.keys()) or _named_by_environment(given, environ)
     project = find_project(start)
     if named and not project.manage:
         project = project._replace(root=start)
@@ -205,6 +205,15 @@ def _app(given: Mapping[str, Any], project: Project, environ: Mapping[str, str],
     if project.app:
         origins["app"] = f"found in {project.app_from}"
     return project.app
+
+
+def _named_by_environment(given: Mapping[str, Any], environ: Mapping[str, str]) -> bool:
+    """Whether Django's or Celery's own variable names a project, as for an application that pip installed.
+
+    Where a URL was named, that is what is meant, and the variable may be a shell's memory of something else.
+    """
+    urls = {"broker", "results", "layer", "web", "websocket"} & given.keys()
+    return not urls and bool(environ.get(SETTINGS) or environ.get("CELERY_APP"))
 
 
 def _dsn(given: Mapping[str, Any], name: str) -> Dsn | None:

@@ -63,6 +63,13 @@ def test_the_environment_of_django_and_celery_counts_as_found(folder):
     assert target.origins["settings"].startswith("found")
 
 
+@pytest.mark.parametrize("environ", [{"DJANGO_SETTINGS_MODULE": "shop.settings"}, {"CELERY_APP": "shop.worker"}])
+def test_an_application_that_pip_installed_is_named_by_the_variable_it_runs_by(environ, tmp_path):
+    (tmp_path / ".git").mkdir()
+    assert load({}, environ, tmp_path).places[0].directory == tmp_path
+    assert load({"broker": "redis://h"}, environ, tmp_path).places == (), "the URL is what is meant"
+
+
 @pytest.mark.parametrize(("flags", "environ"), [({"project": "../shop"}, {}), ({}, {"INTELLI_OPS_PROJECT": "../shop"})])
 def test_a_project_that_is_named_is_judged_by_its_own_configuration(flags, environ, tmp_path):
     for name, path in (("shop", "/ws/shop/"), ("tools", "/ws/tools/")):

@@ -32,7 +32,8 @@ def something_to_look_at(target: Target) -> None:
     if not any(known):
         raise UsageError(
             f"no project in {target.directory} or above it, and no URL: change to its folder, or name one of "
-            "--project DIR, --via COMMAND, --broker URL"
+            "--project DIR, --via COMMAND, --broker URL; an application that pip installed: "
+            "--python EXE, with --settings MODULE or --app MODULE"
         )
 
 
