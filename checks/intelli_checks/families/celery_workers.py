@@ -73,7 +73,8 @@ def _said_elsewhere(project: Survey) -> str:
 
 def _nobody(ctx: Context) -> Iterator[Finding]:
     absence, fleet = ctx.absence, ctx.fleet
-    known = {task.name for task in ctx.project.tasks} if ctx.project else set()
+    told = ctx.project is not None and not ctx.project.error("tasks")
+    known = {task.name for task in ctx.project.tasks} if ctx.project and told else None
     related = [place for place in absence.elsewhere if _ours(place, known)]
     if fleet.consuming:  # then another database is not the reason: staging and production may share a server
         related = [place for place in related if place.kind == "prefix"]
@@ -156,10 +157,13 @@ def _belongs(process: Process, ctx: Context) -> bool:
     return process.directory in here or (bool(connected) and not away)
 
 
-def _ours(place: Elsewhere, known: set[str]) -> bool:
-    """Whether workers found elsewhere are this project's: they register its tasks, or nothing is known about either."""
+def _ours(place: Elsewhere, known: set[str] | None) -> bool:
+    """Whether workers found elsewhere are this project's: they register its tasks, or nobody told about either's.
+
+    A project without a task of its own has none in common with a worker that has some.
+    """
     registered = {task for node in place.fleet.nodes for task in node.registered}
-    return bool(known & registered) or not known or not registered
+    return known is None or not registered or bool(known & registered)
 
 
 def _misplaced(ctx: Context, place: Elsewhere) -> Finding:

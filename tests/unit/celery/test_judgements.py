@@ -469,6 +469,17 @@ def test_a_neighbours_worker_on_another_database_is_not_the_projects(database, b
     assert found.startswith("ERROR: no worker listens on this broker")
 
 
+@pytest.mark.parametrize(
+    ("theirs", "blamed"), [({"mail.send"}, False), (set(), True)], ids=["a neighbour", "as bare as the project"]
+)
+def test_a_project_without_tasks_of_its_own_does_not_take_a_neighbours_workers_for_its_own(theirs, blamed):
+    there = Elsewhere("database", "3", WorkerFleet(1, (node(registered={task: {} for task in theirs}),)))
+    bare = replace(_sent_here(), tasks=())
+    (found,) = ask("celery.workers", context(fleet=WorkerFleet(0, ()), survey=bare, absence=Absence((there,))))
+    assert ("database 3" in found) is blamed
+    assert blamed or found.startswith("ERROR: no worker listens on this broker")
+
+
 def _mute(*clients: Client) -> list[str]:
     """What is said of a standing message where workers answer nobody."""
     depths = QueueDepths({"celery": Queue("celery", {"celery": 1})}, taken=NOW)
