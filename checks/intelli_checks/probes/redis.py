@@ -31,6 +31,8 @@ from intelli_checks.target import Place
 FIRST_LOOK = 0.6
 """Share of the time the conversation may take; the rest is for finding out what else listens there."""
 PINGS = 3
+SLOW_LINE = 5
+"""Round trips without an answer to a write after which it is not the line that is slow."""
 FAR = 20.0
 """Milliseconds of a round trip beside which what our own machine adds is nothing."""
 PROBE_KEY = "intelli-ops:probe:"
@@ -192,8 +194,10 @@ def _converse(connection: Connection, endpoint: Endpoint) -> RedisFacts:
         raise _with_eta(pong, connection)
     if pong != b"PONG" and not isinstance(pong, ReplyError):
         raise DialError("protocol", f"not a Redis reply: PING was answered by {text(pong)[:40]}")
+    asked = time.monotonic()
     facts = _describe(connection, endpoint, ping_ms)
-    refused = (*filter(None, [refusal("PING", pong)]), *_refusals(connection, endpoint))
+    trip = max(ping_ms / 1000, time.monotonic() - asked)
+    refused = (*filter(None, [refusal("PING", pong)]), *_refusals(connection, endpoint, trip))
     return replace(facts, refusals=refused, open_to_all=_open_to_all(connection, endpoint))
 
 
@@ -242,14 +246,20 @@ def _describe(connection: Connection, endpoint: Endpoint, ping_ms: float) -> Red
     )
 
 
-def _refusals(connection: Connection, endpoint: Endpoint) -> tuple[Refusal, ...]:
-    """What this server refuses the role: a write of our own, taken back at once, then the role's own commands."""
+def _refusals(connection: Connection, endpoint: Endpoint, trip: float) -> tuple[Refusal, ...]:
+    """What this server refuses the role: a write of our own, taken back at once, then the role's own commands.
+
+    An answer took `trip` seconds before; over a slow line our time is up before the next can be there: nothing follows.
+    """
+    began = time.monotonic()
     try:
         written = _write(connection)
         return (*written, *rehearse(connection, endpoint.rehearsal, f"{PROBE_KEY}rehearsal"))
     except DialError as error:
         if error.step != "silent":
             raise
+        if time.monotonic() - began < SLOW_LINE * trip:
+            return ()
         return (Refusal("SET", "SILENT", "reads are answered, a write is not"),)
 
 
