@@ -263,13 +263,22 @@ def _local(ctx: Context, process: Process) -> Finding:
     if process.stopped:
         return _stopped(process)
     elsewhere = _consumes_at(process)
-    if process.age < STARTING and not elsewhere:
+    here = bool(elsewhere) and elsewhere == ctx.absence.server
+    if process.age < STARTING and (here or not elsewhere):
         return warn(
             f"worker process {process.pid} was started {process.age:.0f} s ago and is not ready yet",
             hint="intelli-ops check celery.workers --wait 30",
             subject=f"pid {process.pid}",
         )
+    if here and ctx.project and not ctx.project.conf.get("worker_enable_remote_control", True):
+        return info(
+            f"worker process {process.pid} is connected to this Redis, with remote control off "
+            "(worker_enable_remote_control); what it consumes is not visible",
+            subject=f"pid {process.pid}",
+        )
     what = f"takes its tasks from {elsewhere}" if elsewhere else "is connected to no broker, or to another one"
+    if here:
+        what = "is connected to this Redis, on another database or with another key prefix"
     return fail(
         f"no worker listens on this broker; the project's worker process {process.pid} {what}",
         hint=f"compare its {spelt(ctx, 'broker_url')} with {ctx.layout.dsn}; its log says where it connects",

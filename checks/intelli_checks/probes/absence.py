@@ -39,6 +39,8 @@ class Absence:
     """Whom the broker refused lately."""
     refused: tuple[Refusal, ...] = ()
     """What a worker with our login would be refused when it comes up."""
+    server: str = ""
+    """`ip:port` of the broker as our own connection reached it: how other processes' connections name it."""
 
 
 def other_mailboxes(layout: Layout, keyspace: Keyspace) -> Iterator[Layout]:
@@ -74,14 +76,19 @@ def elsewhere(layout: Layout, fleet: WorkerFleet, keyspace: Keyspace, timeout: f
 def gather(layout: Layout, fleet: WorkerFleet, keyspace: Keyspace, timeout: float) -> Absence:
     """Look in the other places of this Redis, at whom it refused, and at this machine's processes."""
     places = elsewhere(layout, fleet, keyspace, timeout)
-    return Absence(places, processes.celery("worker"), *_denied(layout, timeout))
+    return Absence(places, processes.celery("worker"), *_seen(layout, timeout))
 
 
-def _denied(layout: Layout, timeout: float) -> tuple[tuple[Denial, ...], tuple[Refusal, ...]]:
-    """Read the log first: what we try ourselves is entered there as well."""
+def _seen(layout: Layout, timeout: float) -> tuple[tuple[Denial, ...], tuple[Refusal, ...], str]:
+    """Whom Redis refused, what it would refuse, and its address.
+
+    The log is read first: what we try ourselves is entered there as well.
+    """
     replies = layout.key(f"intelli-ops.reply.{layout.mailbox}")
     try:
         with Connection.open(layout.dsn, timeout, tls=layout.tls, via=layout.via) as connection:
-            return denials.gather(connection), rehearse(connection, redis_rights.mingle(replies), replies)
+            denied = denials.gather(connection)
+            refused = rehearse(connection, redis_rights.mingle(replies), replies)
+            return denied, refused, "" if layout.via else connection.peer_address
     except DialError:
-        return (), ()
+        return (), (), ""

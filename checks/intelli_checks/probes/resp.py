@@ -126,8 +126,15 @@ class Connection:
     @property
     def local_address(self) -> str:
         """This end as CLIENT LIST shows it, to leave ourselves out of what we count."""
-        name = self.sock.getsockname()
-        return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name)
+        return _address(self.sock.getsockname())
+
+    @property
+    def peer_address(self) -> str:
+        """The server's end, as other processes of this machine are connected to it; empty where it hung up."""
+        try:
+            return _address(self.sock.getpeername())
+        except OSError:
+            return ""
 
     def call(self, *command: Argument) -> Reply:
         """One command, its reply; raises ReplyError for an error reply and DialError when the connection breaks."""
@@ -256,6 +263,10 @@ class Connection:
                 return None if count < 0 else [self._parse(depth + 1) for _ in range(count)]
             case _:
                 raise DialError("protocol", f"not a Redis reply: {line[:40]!r}")
+
+
+def _address(name: object) -> str:
+    return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name)
 
 
 def _encode(command: Sequence[Argument]) -> bytes:

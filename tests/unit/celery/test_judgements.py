@@ -419,6 +419,23 @@ def test_a_worker_on_another_broker_is_told_with_its_address():
     assert _local_worker(3, "10.0.0.5:5432").startswith("WARNING: worker process 7 was started 3 s ago")
 
 
+@pytest.mark.parametrize(
+    ("age", "remote", "said"),
+    [
+        (3, True, "WARNING: worker process 7 was started 3 s ago and is not ready yet"),
+        (600, True, "process 7 is connected to this Redis, on another database or with another key prefix"),
+        (600, False, "INFO: worker process 7 is connected to this Redis, with remote control off"),
+    ],
+)
+def test_a_worker_on_this_very_redis_that_does_not_tell_its_clients(age, remote, said):
+    """Managed servers deny CLIENT LIST: a healthy worker was told to take its tasks from where it should."""
+    process = Process(7, 1, "sleeping", age=age, directory="/srv/shop", peers=("10.0.0.9:6379",) * 3)
+    survey = Survey("here", project="/srv/shop", conf={"worker_enable_remote_control": remote})
+    absence = Absence(local=(process,), server="10.0.0.9:6379")
+    (found,) = ask("celery.workers", context(fleet=WorkerFleet(0, taken=NOW), survey=survey, absence=absence))
+    assert said in found
+
+
 def test_a_canary_that_was_begun_and_not_ended_is_held_by_what_runs_around_it():
     bird = Canary("ai", "begun", 3.0, workers=("w@h",), pid=44)
     registry.load()
