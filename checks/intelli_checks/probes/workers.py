@@ -238,12 +238,15 @@ def bound_names(members: Iterable[str], layout: Layout) -> set[str]:
 
 
 def nodes_of(said: pidbox.Round, every: str = "stats") -> Iterable[Node]:
-    """Who answered the command `every`, in order of name; the answers of namesakes are paired by their order."""
+    """Who answered the command `every` and all others, in order of name; namesakes' answers are paired by their order.
+
+    What a node has not told when time is up is not empty: it counts as silent.
+    """
     answers: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
     for answer in said.answers:
         answers[answer.node][answer.command].append(answer.body)
     for name in sorted(answers.keys() - {""}):  # an answer that could not be read has no name
-        for position in range(len(answers[name][every])):
+        for position in range(min(len(answers[name][every]), len(answers[name][pidbox.BARRIER]))):
             bodies = {command: said[position] for command, said in answers[name].items() if position < len(said)}
             yield parse_node(name, bodies)
 

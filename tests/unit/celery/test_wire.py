@@ -247,3 +247,15 @@ def test_an_entry_of_the_acl_log():
     entry = [b"count", 3, b"reason", b"channel", b"context", b"toplevel", b"object", b"/0.celery.pidbox",
              b"username", b"worker", b"age-seconds", b"2.5", b"client-info", b"id=9"]  # fmt: skip
     assert denials.parse(entry) == denials.Denial("worker", "channel", "/0.celery.pidbox", 2.5, 3)
+
+
+@pytest.mark.parametrize(
+    ("answered", "queues"), [(("stats",), []), (("stats", "active_queues", pidbox.BARRIER), ["ai"])]
+)
+def test_a_worker_whose_answers_are_not_all_there_is_not_one_without_queues(answered, queues):
+    """Over a slow line time was up between two of them: it was said to consume nothing at all."""
+    bodies = {"stats": {"pid": 1}, "active_queues": [{"name": "ai"}], pidbox.BARRIER: {"ok": "pong"}}
+    said = pidbox.Round({})
+    said.answers = [pidbox.Answer("w@h", command, bodies[command]) for command in answered]
+    assert [queue for node in workers.nodes_of(said) for queue in node.queues] == queues
+    assert len(list(workers.nodes_of(said))) == len(queues)
