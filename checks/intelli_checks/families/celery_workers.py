@@ -15,7 +15,7 @@ from intelli_checks.probes.clients import Client
 from intelli_checks.probes.denials import Denial
 from intelli_checks.probes.processes import Process
 from intelli_checks.probes.queues import declared
-from intelli_checks.probes.redis_facts import Refusal
+from intelli_checks.probes.redis_facts import Refusal, redis_cli
 from intelli_checks.probes.survey import Survey
 from intelli_checks.registry import check
 from intelli_checks.text import safe
@@ -24,6 +24,8 @@ STARTING = 15.0
 """Seconds a worker is given to come up before its absence means something."""
 AT_ONCE = 5.0
 """Seconds in which a worker that is up has asked for its first message."""
+BLOCKS = 1.0
+"""Seconds for which a consumer asks Redis to wait for a message: when it hangs, its last request still ends then."""
 RECENT = 60.0
 """Seconds since a refusal that may still be the reason."""
 IDLE_IN = frozenset({"", "do_epoll_wait", "ep_poll"})
@@ -360,6 +362,13 @@ def _silent_process(ctx: Context, process: Process) -> Finding:
         return info(f"worker process {process.pid} was started {process.age:.0f} s ago", subject=subject)
     if not ctx.watch.still("silent"):
         return info(f"worker process {process.pid} was slow to answer", subject=subject)
+    if _asks_on(process, ctx):
+        return warn(
+            f"worker process {process.pid} asks for messages and has not answered for {ctx.watch.seconds:.1f} s: the "
+            "line between it and the broker is slow, or its machine has no time for it",
+            hint=f"uptime; {redis_cli(ctx.layout.dsn)} --latency   # on the worker's machine, at the address it uses",
+            subject=subject,
+        )
     return fail(
         f"worker process {process.pid} is alive and does not answer: its event loop hangs"
         + (f" in {process.waits_in}" if process.waits_in not in IDLE_IN else ""),
@@ -370,6 +379,19 @@ def _silent_process(ctx: Context, process: Process) -> Finding:
         command=process.command,
         waits_in=process.waits_in,
     )
+
+
+def _asks_on(process: Process, ctx: Context) -> bool:
+    """Whether the silent process asked for messages while it was watched: a loop that hangs sends nothing.
+
+    Redis counts what it publishes to a subscriber as activity, too, so only the consuming connection tells. Where none
+    ends in the process, a proxy stands between; then nobody else may be there whose connection it could be.
+    """
+    consuming = ctx.watch.last.fleet.consuming
+    ports = {str(port) for port in process.ports}
+    own = [client for client in consuming if client.address.rpartition(":")[2] in ports]
+    alone = not ctx.watch.last.fleet.nodes and ctx.fleet.silent == 1
+    return any(client.idle < ctx.watch.seconds - BLOCKS for client in own or (consuming if alone else ()))
 
 
 def pool_of(process: Process, ctx: Context) -> str:

@@ -23,7 +23,7 @@ from intelli_checks.probes.processes import Process
 from intelli_checks.probes.queues import Delivered, Queue, QueueDepths, Unacked
 from intelli_checks.probes.redis_facts import Refusal
 from intelli_checks.probes.survey import QueueDecl, Survey, TaskDecl
-from intelli_checks.probes.watch import Look, Suspect, watch
+from intelli_checks.probes.watch import Look, Suspect, Watch, watch
 from intelli_checks.probes.workers import WorkerFleet
 from intelli_checks.registry import registry
 
@@ -119,6 +119,31 @@ def test_one_of_two_workers_whose_consumer_did_not_come_back():
     assert said(CONSUMER, gone)[0].startswith("ERROR: worker process 44 connected 2 min ago, has taken nothing since")
     assert said(CONSUMER) == []
     assert said(gone) == []  # the one that answers, full since it began
+
+
+@pytest.mark.parametrize(
+    ("port", "idle", "others", "said"),
+    [
+        (7001, 0, (), "WARNING: worker process 44 asks for messages and has not answered for 2.4 s"),
+        (9999, 0, (), "WARNING: worker process 44 asks for messages and has not answered for 2.4 s"),
+        (9999, 0, (node(),), "ERROR: worker process 44 is alive and does not answer: its event loop hangs"),
+        (7001, 3, (), "ERROR: worker process 44 is alive and does not answer: its event loop hangs"),
+    ],
+    ids=["slow", "behind a proxy", "another's connection", "hung"],
+)
+def test_a_worker_on_a_slow_line_does_not_hang(port, idle, others, said):
+    """It went on asking for messages while it was watched."""
+    taking = Client(f"127.0.0.1:{port}", 0, "brpop", blocked=False, idle=idle, age=600)
+    fleet = WorkerFleet(1 + len(others), others, silent=1, clients=(taking,), taken=NOW)
+    seen = Look(fleet, QueueDepths(taken=NOW))
+    watched = Watch(seen, seen, frozenset({Suspect("silent", "1")}), 2.4)
+    here = Process(
+        44, 1, "sleeping", 600, ports=(7000, 7001), directory="/srv/shop", children=(Process(45, 44, "s", 9),)
+    )
+    survey = Survey("here", project="/srv/shop")
+    ctx = context(fleet=fleet, survey=survey, watch=watched, absence=Absence(local=(here,)))
+    (found,) = ask("celery.silent" if others else "celery.workers", ctx)
+    assert found.startswith(said)
 
 
 def test_limits_nobody_enforces():
