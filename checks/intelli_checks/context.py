@@ -344,7 +344,7 @@ class Context:
         store = self.result_store
         if store is None:
             raise Skip("no results in a Redis to look at")
-        keys = keyspace.at(store.dsn, store.tls, self.budget(2.0), store.via)
+        keys = keyspace.of_results(store.dsn, store.tls, self.budget(2.0), store.via)
         return results.sample(store, keys, self.budget(2.0))
 
     @fact

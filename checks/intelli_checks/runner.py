@@ -146,7 +146,7 @@ class _Task(threading.Thread):
     def fail(self, outage: Unavailable) -> None:
         """An outage is this check's failure, unless a check declared before it has named its cause."""
         cause = self.others.get(outage.cause or "")
-        if cause and cause.result().blocks:
+        if cause and cause is not self and cause.result().blocks:
             why = cause.result().because or cause.check.id
             self.settle(Outcome.SKIPPED, f"because of {why}", because=why)
         else:

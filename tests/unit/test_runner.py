@@ -196,3 +196,12 @@ def test_what_the_project_takes_to_import_is_not_the_time_of_the_checks_that_wai
     report = diagnose([a_check("redis.broker", reads, timeout=0.3), a_check("own", hangs, timeout=0.3)], ctx(5.0))
     assert [result.outcome for result in report.results] == [Outcome.PASSED, Outcome.ERRORED]
     assert report.seconds < 2.0
+
+
+def test_an_outage_that_names_the_check_itself_as_its_cause_is_said_there_and_once():
+    def gone(ctx: Context) -> Iterator[Finding]:
+        yield from ()
+        raise Unavailable("the result store broke off", hint="look", cause="t.store")
+
+    store, sample = diagnose([a_check("t.store", gone, timeout=2.0), a_check("t.sample", gone)], ctx()).results
+    assert (store.outcome, sample.outcome, sample.because) == (Outcome.FAILED, Outcome.SKIPPED, "t.store")

@@ -82,9 +82,7 @@ def _find_module(survey: Survey, step: str, missing: str) -> str:
     if missing[:1] in {"'", '"'}:
         return f"write {missing[1:]}://... without the quotes around it: docker --env-file keeps them"
     if step == "drivers":
-        return (
-            f"correct the scheme before :// in broker_url or result_backend, or: pip install {missing}"
-        )
+        return f"correct the scheme before :// in broker_url or result_backend, or: pip install {missing}"
     python = survey.extra.get("executable") or "the project's interpreter"
     return f"install it where {python} can see it, or name another interpreter with --python"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
@@ -54,6 +55,9 @@ def results(ctx: Context) -> Iterator[Finding]:
                 hint=f"compare the result_backend of {listed(bird.workers)} with the project's",
                 subject=f"queue {safe(bird.queue)}",
             )
+    if ctx.project is None:  # the workers named the store, and redis.results knows none
+        with suppress(Skip):
+            _ = ctx.result_sample
 
 
 def _ignored(ctx: Context, names: tuple[str, ...]) -> bool:

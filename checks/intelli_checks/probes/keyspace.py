@@ -70,9 +70,9 @@ def gather(connection: Connection) -> Keyspace:
     return _sorted_out(connection, keys, complete=cursor == b"0")
 
 
-def at(dsn: Dsn, tls: Mapping[str, str], timeout: float, via: Place | None = None) -> Keyspace:
-    """The keys of any database; raises Unavailable when it does not answer."""
-    with opened(Layout(dsn, tls=tls, via=via), timeout) as connection:
+def of_results(dsn: Dsn, tls: Mapping[str, str], timeout: float, via: Place | None = None) -> Keyspace:
+    """The keys of a result store's database; raises Unavailable, whose cause is `celery.results`, without an answer."""
+    with opened(Layout(dsn, tls=tls, via=via), timeout, "the result store", cause="celery.results") as connection:
         return gather(connection)
 
 

@@ -17,7 +17,7 @@ from intelli_checks.probes.control import Control, Count
 from intelli_checks.probes.earlier import Roll, Seen
 from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.processes import Process
-from intelli_checks.probes.results import ResultStore
+from intelli_checks.probes.results import ResultSample, ResultStore
 from intelli_checks.probes.survey import QueueDecl, Survey, TaskDecl
 from intelli_checks.probes.versions import versions
 from intelli_checks.probes.workers import WorkerFleet
@@ -296,7 +296,8 @@ def test_a_neighbour_on_the_same_redis_runs_as_it_likes():
 def test_a_result_store_nobody_could_read_proves_nothing():
     def said(*, result: bool | None) -> list[str]:
         bird = Canary("ai", "executed", workers=("w@h",), result=result)
-        return ask("celery.results", context(node(), canaries=(bird,), result_store=ResultStore(Dsn("redis://h/0"))))
+        facts = {"result_store": ResultStore(Dsn("redis://h/0")), "result_sample": ResultSample()}
+        return ask("celery.results", context(node(), canaries=(bird,), **facts))
 
     assert said(result=None) == []
     assert len(said(result=False)) == 1
