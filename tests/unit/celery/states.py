@@ -13,7 +13,7 @@ from intelli_checks.probes.earlier import Roll
 from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.nodes import Node, Request
 from intelli_checks.probes.queues import QueueDepths
-from intelli_checks.probes.survey import Survey
+from intelli_checks.probes.survey import Survey, TaskDecl
 from intelli_checks.probes.watch import Look, watch
 from intelli_checks.probes.workers import WorkerFleet
 from intelli_checks.registry import registry
@@ -59,3 +59,7 @@ def ask(id_: str, ctx: Context) -> list[str]:
 
 def running(seconds: float, **more: Any) -> Request:
     return Request("1", "shop.nap", queue="ai", started=NOW - seconds, pid=7, **more)
+
+
+def sent_here(**conf: object) -> Survey:
+    return Survey("here", conf=conf, tasks=(TaskDecl("shop.tasks.nap", queue="celery"),))

@@ -6,24 +6,22 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from tests.unit.celery.states import CONSUMER, NOW, ask, context, node, running
+from tests.unit.celery.states import CONSUMER, NOW, ask, context, node, running, sent_here
 
 from intelli_checks.dsn import Dsn
 from intelli_checks.families.declared import idle_routes
-from intelli_checks.model import Skip, Unavailable
-from intelli_checks.probes.absence import Absence, Elsewhere
+from intelli_checks.model import Skip
+from intelli_checks.probes.absence import Absence
 from intelli_checks.probes.canary import Canary, Scene
 from intelli_checks.probes.canary import gather as release
 from intelli_checks.probes.clients import Client
-from intelli_checks.probes.keyspace import Keyspace
 from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.messages import Message
 from intelli_checks.probes.nodes import Node, Request, parse_node
 from intelli_checks.probes.processes import Process
 from intelli_checks.probes.queues import Delivered, Queue, QueueDepths, Unacked
-from intelli_checks.probes.redis_facts import Refusal
 from intelli_checks.probes.survey import QueueDecl, Survey, TaskDecl
-from intelli_checks.probes.watch import Look, Suspect, Watch, watch
+from intelli_checks.probes.watch import Look, Suspect, watch
 from intelli_checks.probes.workers import WorkerFleet
 from intelli_checks.registry import registry
 
@@ -77,73 +75,6 @@ def test_a_queue_whose_name_ends_in_a_blank_cannot_be_consumed():
     found = next(iter(registry["celery.queues"].run(context(node(), survey=survey, watch=lonely, absence=Absence()))))
     assert "begins or ends with a blank" in found.message
     assert found.hint == "write 'ai' for 'ai ' in task_routes; restart whoever sends"
-
-
-def test_a_worker_that_may_not_read_the_answers_of_others_ends_at_once():
-    refused = (Refusal("LLEN intelli-ops.reply.celery.pidbox", "NOPERM", "NOPERM no permissions to access a key"),)
-    found = ask("celery.workers", context(keyspace=Keyspace(), absence=Absence(refused=refused)))
-    assert found[0].startswith("ERROR: no worker listens on this broker, and one that user default starts ends at once")
-    found = ask("celery.workers", context(keyspace=Keyspace(), absence=Absence()))
-    assert found == ["ERROR: no worker listens on this broker"]
-
-
-@pytest.mark.parametrize(
-    ("idle", "uptime", "conf", "said"),
-    [
-        (118, 125, {}, "ERROR: 1 worker connected 2 min ago, has taken nothing since and answers nobody"),
-        (40, 125, {}, "WARNING: 1 worker holds its connection"),  # it took messages until 40 s ago: it drains
-        (118, 86400, {}, "WARNING: 1 worker holds its connection"),  # its first one: told to stop as soon as it came
-        (118, 125, {"worker_enable_remote_control": False}, "WARNING: 1 worker holds its connection"),
-    ],
-)
-def test_a_worker_whose_consumer_did_not_come_back_is_told_from_one_that_drains(idle, uptime, conf, said):
-    client = Client("10.0.0.1:5", 0, "brpop", blocked=False, idle=idle, age=120)
-    fleet = WorkerFleet(0, clients=(client,), taken=NOW)
-    depths = QueueDepths({"ai": Queue("ai", {"ai": 3})}, taken=NOW, uptime=uptime)
-    survey = Survey("here", conf=conf, queues=(QueueDecl("ai"),))
-    ctx = context(fleet=fleet, depths=depths, survey=survey, absence=Absence(), keyspace=Keyspace())
-    (found,) = ask("celery.workers", ctx)
-    assert found.startswith(said)
-
-
-def test_one_of_two_workers_whose_consumer_did_not_come_back():
-    gone = Client("127.0.0.1:7001", 0, "brpop", blocked=False, idle=118, age=120)
-    here = Process(44, 1, "sleeping", 900.0, ports=(7000, 7001))
-    survey = Survey("here", queues=(QueueDecl("ai"),))
-
-    def said(*clients: Client) -> list[str]:
-        fleet = WorkerFleet(1, (node(),), clients=clients, taken=NOW)
-        depths = QueueDepths({"ai": Queue("ai", {"ai": 3})}, taken=NOW)
-        return ask("celery.silent", context(fleet=fleet, survey=survey, depths=depths, absence=Absence(local=(here,))))
-
-    assert said(CONSUMER, gone)[0].startswith("ERROR: worker process 44 connected 2 min ago, has taken nothing since")
-    assert said(CONSUMER) == []
-    assert said(gone) == []  # the one that answers, full since it began
-
-
-@pytest.mark.parametrize(
-    ("port", "idle", "others", "said"),
-    [
-        (7001, 0, (), "WARNING: worker process 44 asks for messages and has not answered for 2.4 s"),
-        (9999, 0, (), "WARNING: worker process 44 asks for messages and has not answered for 2.4 s"),
-        (9999, 0, (node(),), "ERROR: worker process 44 is alive and does not answer: its event loop hangs"),
-        (7001, 3, (), "ERROR: worker process 44 is alive and does not answer: its event loop hangs"),
-    ],
-    ids=["slow", "behind a proxy", "another's connection", "hung"],
-)
-def test_a_worker_on_a_slow_line_does_not_hang(port, idle, others, said):
-    """It went on asking for messages while it was watched."""
-    taking = Client(f"127.0.0.1:{port}", 0, "brpop", blocked=False, idle=idle, age=600)
-    fleet = WorkerFleet(1 + len(others), others, silent=1, clients=(taking,), taken=NOW)
-    seen = Look(fleet, QueueDepths(taken=NOW))
-    watched = Watch(seen, seen, frozenset({Suspect("silent", "1")}), 2.4)
-    here = Process(
-        44, 1, "sleeping", 600, ports=(7000, 7001), directory="/srv/shop", children=(Process(45, 44, "s", 9),)
-    )
-    survey = Survey("here", project="/srv/shop")
-    ctx = context(fleet=fleet, survey=survey, watch=watched, absence=Absence(local=(here,)))
-    (found,) = ask("celery.silent" if others else "celery.workers", ctx)
-    assert found.startswith(said)
 
 
 def test_limits_nobody_enforces():
@@ -332,10 +263,6 @@ def test_a_worker_told_to_consume_nothing_explains_the_connection_it_keeps():
         ask("celery.queues", ctx)
 
 
-def _sent_here(**conf: object) -> Survey:
-    return Survey("here", conf=conf, tasks=(TaskDecl("shop.tasks.nap", queue="celery"),))
-
-
 def _unconsumed(survey: Survey, worker: Node) -> list[str]:
     fleet = WorkerFleet(1, (worker,), clients=(CONSUMER,), taken=NOW)
     still = watch(Look(fleet, QueueDepths()), lambda: Look(fleet, QueueDepths()), frozenset(), 0)
@@ -345,20 +272,20 @@ def _unconsumed(survey: Survey, worker: Node) -> list[str]:
 
 def test_a_worker_with_another_default_queue_explains_the_one_nobody_consumes():
     worker = node(queues=("shop",), conf={"task_default_queue": "shop"}, registered={"shop.tasks.nap": {}})
-    (found,) = _unconsumed(_sent_here(), worker)
+    (found,) = _unconsumed(sent_here(), worker)
     assert "w@h consumes shop: that is its task_default_queue, the project's is celery" in found
 
 
 def test_a_pattern_that_takes_no_task_explains_the_queue_nobody_consumes():
-    survey = _sent_here(task_routes={"shp.tasks.*": {"queue": "slow"}})
+    survey = sent_here(task_routes={"shp.tasks.*": {"queue": "slow"}})
     (found,) = _unconsumed(survey, node(queues=("slow",), conf={"accept_content": ["json"]}))
     assert "The route shp.tasks.* to slow, which is consumed, takes no task; did you mean 'shop.tasks.*'?" in found
     assert idle_routes(survey) == {"shp.tasks.*": "; did you mean 'shop.tasks.*'?"}
-    assert idle_routes(_sent_here(task_routes={"shop.*": "slow"})) == {}
+    assert idle_routes(sent_here(task_routes={"shop.*": "slow"})) == {}
 
 
 def test_a_worker_of_another_app_explains_missing_results():
-    survey = replace(_sent_here(), results=Dsn("redis://h/0"))
+    survey = replace(sent_here(), results=Dsn("redis://h/0"))
     stranger = node(queues=("celery",), registered={"celery.ping": {}})
     ctx = context(stranger, survey=survey)
     assert "its application imported none" in ask("celery.tasks", ctx)[0]
@@ -373,32 +300,11 @@ def test_a_worker_that_leaves_before_it_told_its_tasks_is_not_one_that_has_none(
         {"celery": Queue("celery", {"celery": 1}, tail=(Message(id="1", task="shop.tasks.nap"),))}, taken=NOW
     )
     other = node(queues=("celery",), registered={"shop.tasks.rest": {}})
-    ctx = context(leaving, survey=_sent_here(), depths=waiting)
+    ctx = context(leaving, survey=sent_here(), depths=waiting)
     assert ask("celery.tasks", ctx) == ["INFO: w@h did not tell its tasks: it is shutting down, or busy"]
     assert ask("celery.unregistered", context(fleet=WorkerFleet(2, (leaving, other)), depths=waiting)) == []
     assert ask("celery.unregistered", context(other, depths=waiting))
-    assert ask("celery.tasks", context(node(queues=("celery",)), survey=_sent_here()))[0].startswith("ERROR")
-
-
-def test_workers_on_another_database_are_the_reason_only_where_nobody_consumes_on_this_one():
-    """Staging and production may share a server: one's silent worker is not the other's wrong database."""
-    there = Elsewhere("database", "5", WorkerFleet(1, (node(registered={"shop.tasks.nap": {}}),)))
-    absence = Absence(elsewhere=(there,))
-    alone = WorkerFleet(0, clients=(), taken=NOW)
-    (found,) = ask("celery.workers", context(fleet=alone, survey=_sent_here(), absence=absence))
-    assert "the workers are on database 5 of this Redis" in found
-    silent = WorkerFleet(0, clients=(CONSUMER,), taken=NOW)
-    found = ask("celery.workers", context(fleet=silent, survey=_sent_here(), absence=absence, depths=QueueDepths()))
-    assert "database 5" not in str(found)
-
-
-def test_a_driver_no_worker_can_connect_with_explains_why_none_is_there():
-    versions, extra = {"kombu": "5.7.0", "redis": "5.0.8"}, {"driver_wanted": "6.1.0"}
-    survey = replace(_sent_here(), broker=Dsn("redis://h/0"), versions=versions, extra=extra)
-    ctx = context(fleet=WorkerFleet(0, clients=(), taken=NOW), survey=survey, absence=Absence())
-    with pytest.raises(Unavailable) as raised:
-        ask("celery.workers", ctx)
-    assert raised.value.cause == "celery.broker_url"
+    assert ask("celery.tasks", context(node(queues=("celery",)), survey=sent_here()))[0].startswith("ERROR")
 
 
 def _full(seconds: float, behind: int, **more: object) -> list[str]:
@@ -429,38 +335,6 @@ def test_a_busy_pool_is_busy(seconds, behind, more):
     assert _full(seconds, behind, **more) == []
 
 
-def _local_worker(age: float, *peers: str) -> str:
-    """What is said of the only worker process here, which has no connection to the project's broker."""
-    process = Process(7, 1, "sleeping", age=age, directory="/srv/shop", peers=peers)
-    survey = Survey("here", project="/srv/shop")
-    fleet = WorkerFleet(0, (), clients=(), taken=NOW)
-    (found,) = ask("celery.workers", context(fleet=fleet, survey=survey, absence=Absence(local=(process,))))
-    return found
-
-
-def test_a_worker_on_another_broker_is_told_with_its_address():
-    assert "takes its tasks from 10.0.0.9:6379" in _local_worker(3, "10.0.0.9:6379", "10.0.0.9:6379", "10.0.0.5:5432")
-    assert "is connected to no broker, or to another one" in _local_worker(60, "10.0.0.5:5432")
-    assert _local_worker(3, "10.0.0.5:5432").startswith("WARNING: worker process 7 was started 3 s ago")
-
-
-@pytest.mark.parametrize(
-    ("age", "remote", "said"),
-    [
-        (3, True, "WARNING: worker process 7 was started 3 s ago and is not ready yet"),
-        (600, True, "process 7 is connected to this Redis, on another database or with another key prefix"),
-        (600, False, "INFO: worker process 7 is connected to this Redis, with remote control off"),
-    ],
-)
-def test_a_worker_on_this_very_redis_that_does_not_tell_its_clients(age, remote, said):
-    """Managed servers deny CLIENT LIST: a healthy worker was told to take its tasks from where it should."""
-    process = Process(7, 1, "sleeping", age=age, directory="/srv/shop", peers=("10.0.0.9:6379",) * 3)
-    survey = Survey("here", project="/srv/shop", conf={"worker_enable_remote_control": remote})
-    absence = Absence(local=(process,), server="10.0.0.9:6379")
-    (found,) = ask("celery.workers", context(fleet=WorkerFleet(0, taken=NOW), survey=survey, absence=absence))
-    assert said in found
-
-
 def test_a_canary_that_was_begun_and_not_ended_is_held_by_what_runs_around_it():
     bird = Canary("ai", "begun", 3.0, workers=("w@h",), pid=44)
     registry.load()
@@ -481,54 +355,13 @@ def test_a_canary_that_never_ended_tells_as_much_as_another_and_takes_no_second_
     assert (bird.outcome, bird.seconds, bird.pid, bird.workers) == ("begun", 60.0, 44, ("w@h",))
 
 
-@pytest.mark.parametrize(
-    ("theirs", "queues", "said"),
-    [
-        ({"mail.send"}, ("celery",), "(pids 1, 2), and one is another application's (mail.send): it takes"),
-        ({"shop.tasks.nap"}, ("celery",), "(pids 1, 2)"),
-        ({"mail.send"}, ("mails",), "(pids 1, 2)"),
-    ],
-)
-def test_namesakes_of_two_applications(theirs, queues, said):
-    both = (node(queues=("celery",)), node(pid=2, queues=queues))
-    told = {"w@h": (frozenset({"shop.tasks.nap", "celery.accumulate"}), frozenset({*theirs, "celery.accumulate"}))}
-    (found,) = ask("celery.nodenames", context(fleet=WorkerFleet(2, both, namesakes=told), survey=_sent_here()))
-    assert found.startswith(f"ERROR: 2 workers are called w@h {said}")
-    assert ("application" in said) is ("application" in found)
-
-
-@pytest.mark.parametrize(("database", "blamed"), [(3, False), (0, True)])
-def test_a_neighbours_worker_on_another_database_is_not_the_projects(database, blamed):
-    """It was asked there and has none of the project's tasks; the project's own worker is simply not there."""
-    process = Process(7, 1, "sleeping", 600, directory="/srv/mail", ports=(7000, 7001), peers=("127.0.0.1:6379",) * 2)
-    mailbox = Client("127.0.0.1:7000", database, "psubscribe", blocked=False, idle=9, age=600, patterns=1)
-    taking = Client("127.0.0.1:7001", database, "brpop" if database else "llen", blocked=True, idle=0, age=600)
-    there = Elsewhere("database", "3", WorkerFleet(1, (node(registered={"mail.send": {}}),)))
-    fleet = WorkerFleet(0, (), clients=(mailbox, taking), taken=NOW)
-    absence = Absence((there,) if database else (), local=(process,))
-    (found,) = ask("celery.workers", context(fleet=fleet, survey=_sent_here(), absence=absence))
-    assert ("process 7" in found) is blamed
-    assert found.startswith("ERROR: no worker listens on this broker")
-
-
-@pytest.mark.parametrize(
-    ("theirs", "blamed"), [({"mail.send"}, False), (set(), True)], ids=["a neighbour", "as bare as the project"]
-)
-def test_a_project_without_tasks_of_its_own_does_not_take_a_neighbours_workers_for_its_own(theirs, blamed):
-    there = Elsewhere("database", "3", WorkerFleet(1, (node(registered={task: {} for task in theirs}),)))
-    bare = replace(_sent_here(), tasks=())
-    (found,) = ask("celery.workers", context(fleet=WorkerFleet(0, ()), survey=bare, absence=Absence((there,))))
-    assert ("database 3" in found) is blamed
-    assert blamed or found.startswith("ERROR: no worker listens on this broker")
-
-
 def _mute(*clients: Client) -> list[str]:
     """What is said of a standing message where workers answer nobody."""
     depths = QueueDepths({"celery": Queue("celery", {"celery": 1})}, taken=NOW)
     fleet = WorkerFleet(0, (), clients=clients, taken=NOW)
     look = Look(fleet, depths)
     seen = replace(watch(look, lambda: look, frozenset(), 0), standing=frozenset({Suspect("unconsumed", "celery")}))
-    return ask("celery.queues", context(fleet=fleet, depths=depths, survey=_sent_here(), watch=seen))
+    return ask("celery.queues", context(fleet=fleet, depths=depths, survey=sent_here(), watch=seen))
 
 
 def test_a_message_that_lies_still_beside_workers_that_wait():
