@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from intelli_checks.probes.redis_facts import RedisFacts
     from intelli_checks.probes.results import ResultSample, ResultStore
     from intelli_checks.probes.survey import Audit, Survey
+    from intelli_checks.probes.switches import Switch
     from intelli_checks.probes.versions import Versions
     from intelli_checks.probes.watch import Watch
     from intelli_checks.probes.websocket import Attempt
@@ -391,6 +392,13 @@ class Context:
         from intelli_checks.probes import layer_users
 
         return layer_users.gather(self.target, self.survey, self.channels_endpoints[0], self.budget(3.0))
+
+    @fact
+    def switches(self) -> tuple[Switch, ...]:
+        """Local processes whose own environment has EAGER mode on; raises Skip where they are not here."""
+        from intelli_checks.probes import switches
+
+        return switches.gather(self.target, self.survey)
 
     @fact
     def web_server(self) -> Server:

@@ -16,6 +16,7 @@ BUILTIN = (
     "intelli_checks.families.celery_app",
     "intelli_checks.families.places",
     "intelli_checks.families.celery_settings",
+    "intelli_checks.families.celery_senders",
     "intelli_checks.families.redis",
     "intelli_checks.families.redis_durability",
     "intelli_checks.families.redis_memory",

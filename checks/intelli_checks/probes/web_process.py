@@ -35,7 +35,7 @@ def _addresses(directory: Path) -> tuple[str, ...]:
     found = []
     for process in psutil.process_iter(["cmdline"]):
         rank = server_rank(process.info["cmdline"] or [])
-        if rank is not None and _in(process, directory):
+        if rank is not None and runs_in(process, directory):
             found += [(rank, port, host) for host, port in _listening(process)]
     return tuple(dict.fromkeys(f"http://{host}:{port}" for _, port, host in sorted(found)))
 
@@ -52,7 +52,8 @@ def server_rank(words: list[str]) -> int | None:
     return 0 if {"manage.py", "runserver"} <= set(names) or {"django-admin", "runserver"} <= set(names) else None
 
 
-def _in(process: psutil.Process, directory: Path) -> bool:
+def runs_in(process: psutil.Process, directory: Path) -> bool:
+    """Whether a process was started in `directory` or below it, as far as we are told."""
     import psutil
 
     try:

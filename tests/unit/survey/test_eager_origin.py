@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import subprocess
+import sys
 
 import pytest
 
 from intelli_checks import Outcome, configuration
 from intelli_checks.context import Context
 from intelli_checks.families import celery_app
+from intelli_checks.probes.inside import sources
 from intelli_checks.registry import registry
 from intelli_checks.runner import run
 
@@ -78,3 +82,73 @@ def test_what_the_broker_says_proves_nothing_then(project, monkeypatch):
     results = {result.check.id: result for result in run(registry.select(["redis.broker", "celery.eager"]), ctx)}
     assert results["celery.eager"].outcome is Outcome.FAILED
     assert results["redis.broker"].because == "celery.eager"
+
+
+SERVER = """
+import os, sys
+if os.fork() == 0:
+    sys.stdin.read()
+else:
+    print("up", flush=True)
+    os.wait()
+"""
+
+
+@pytest.fixture
+def serving():
+    """A process of the project that goes by the name of a web server, with variables of its own."""
+    started = []
+
+    def start(folder, **variables):
+        server = folder / "daphne"
+        server.write_text(SERVER)
+        process = subprocess.Popen(
+            [sys.executable, str(server)],
+            cwd=folder,
+            env={**os.environ, **variables},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        started.append(process)
+        assert process.stdout.readline() == b"up\n"
+        return process
+
+    yield start
+    for process in started:
+        process.communicate(timeout=10)
+
+
+def switched(folder):
+    ctx = Context(configuration.load({"project": folder, "timeout": 40.0}, os.environ, folder))
+    return list(registry["celery.eager_processes"].run(ctx))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the stand-in for a web server forks")
+def test_a_web_server_that_has_it_on_for_itself_is_named_once(project, serving):
+    registry.load()
+    folder = project("overlay")
+    for variables in ({}, {"EAGER": "0"}, {"EAGER": "yes"}):  # the settings want a 1
+        serving(folder, **variables)
+    assert switched(folder) == []
+    server = serving(folder, EAGER="1")
+    (found,) = switched(folder)
+    assert found.message.startswith(
+        f"EAGER mode is on in the web server (pid {server.pid}), which was started with EAGER"
+    )
+    assert found.hint.startswith("unset EAGER where pid")
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("os.environ.get('EAGER') == '1'", ["1"]),
+        ("os.environ.get('EAGER', '').lower() in ('1', 'true')", ["1", "true"]),
+        ("env.bool('EAGER', default=False)", sources.YES),
+        ("bool(int(os.environ.get('EAGER', '0')))", sources.YES),
+        ("not env.bool('WITH_WORKERS')", []),
+        ("os.environ.get('STAGE') != 'production'", []),
+        ("env.bool('EAGER') and env.bool('DEBUG')", []),
+    ],
+)
+def test_what_a_variable_must_say_is_read_from_the_expression(expression, words):
+    assert sources._yes(ast.parse(expression, mode="eval").body) == words

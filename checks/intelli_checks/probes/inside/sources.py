@@ -107,7 +107,7 @@ def _name_of(target: ast.expr) -> str | None:
 
 def _place(interview: Any, file: str, node: ast.AST, value: ast.expr) -> Place:
     line = getattr(node, "lineno", 0)
-    place: Place = {"file": file, "line": line, "value": _literal(value), "variables": []}
+    place: Place = {"file": file, "line": line, "value": _literal(value), "variables": [], "yes": _yes(value)}
     for name in _variables(value):
         place["variables"].append({"name": name, **_variable(interview, name)})
     return place
@@ -116,6 +116,20 @@ def _place(interview: Any, file: str, node: ast.AST, value: ast.expr) -> Place:
 def _literal(value: ast.expr) -> str | None:
     """The expression as written, when it is a constant: anything longer may hold a secret."""
     return repr(value.value) if isinstance(value, ast.Constant) else None
+
+
+YES = ["1", "true", "yes", "on", "t", "y"]
+_TURNS = (ast.Not, ast.NotEq, ast.NotIn, ast.And, ast.IfExp)
+
+
+def _yes(value: ast.expr) -> list[str]:
+    """What a variable must say, in lower case, for the expression to be true; empty where more than that decides."""
+    nodes = list(ast.walk(value))
+    if any(isinstance(node, _TURNS) for node in nodes):
+        return []
+    compared = [part for node in nodes if isinstance(node, ast.Compare) for part in node.comparators]
+    words = [one for part in compared for one in ast.walk(part) if isinstance(one, ast.Constant)]
+    return [str(word.value).lower() for word in words] if compared else YES
 
 
 def _variables(value: ast.expr) -> list[str]:
