@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from intelli_checks.probes.redis import Endpoint
     from intelli_checks.probes.redis_facts import RedisFacts
     from intelli_checks.probes.results import ResultSample, ResultStore
+    from intelli_checks.probes.senders import Sender
     from intelli_checks.probes.survey import Audit, Survey
-    from intelli_checks.probes.switches import Switch
     from intelli_checks.probes.versions import Versions
     from intelli_checks.probes.watch import Watch
     from intelli_checks.probes.websocket import Attempt
@@ -394,11 +394,11 @@ class Context:
         return layer_users.gather(self.target, self.survey, self.channels_endpoints[0], self.budget(3.0))
 
     @fact
-    def switches(self) -> tuple[Switch, ...]:
-        """Local processes whose own environment has EAGER mode on; raises Skip where they are not here."""
-        from intelli_checks.probes import switches
+    def senders(self) -> tuple[Sender, ...]:
+        """Local processes that send tasks, as their own environment makes them; raises Skip where they are not here."""
+        from intelli_checks.probes import senders
 
-        return switches.gather(self.target, self.survey)
+        return senders.gather(self.target, self.survey)
 
     @fact
     def web_server(self) -> Server:

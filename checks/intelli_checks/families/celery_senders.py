@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from intelli_checks.context import Context
-from intelli_checks.model import Finding, fail
+from intelli_checks.dsn import Dsn
+from intelli_checks.model import Finding, fail, warn
+from intelli_checks.probes.layer_users import host_of
+from intelli_checks.probes.senders import Sender
 from intelli_checks.registry import check
+from intelli_checks.text import safe
 
 
 @check("celery.eager_processes", needs=["celery.eager"])
@@ -20,11 +24,44 @@ def eager_processes(ctx: Context) -> Iterator[Finding]:
 
     Fix: unset the variable where the process is started, then restart it. Example: `EAGER=1 daphne shop.asgi:app`.
     """
-    for switch in ctx.switches:
-        yield fail(
-            f"EAGER mode is on in {switch.program} (pid {switch.pid}), which was started with {switch.variable} set: "
-            "it runs its tasks itself",
-            hint=f"unset {switch.variable} where pid {switch.pid} is started, then restart it",
-            subject=f"pid {switch.pid}",
-            variable=switch.variable,
-        )
+    for sender in ctx.senders:
+        if sender.eager:
+            yield fail(
+                f"EAGER mode is on in {sender.program} (pid {sender.pid}), which was started with {sender.eager} set: "
+                "it runs its tasks itself",
+                hint=f"unset {sender.eager} where pid {sender.pid} is started, then restart it",
+                subject=f"pid {sender.pid}",
+                variable=sender.eager,
+            )
+
+
+@check("celery.senders", needs=["celery.workers"])
+def senders(ctx: Context) -> Iterator[Finding]:
+    """Web server and scheduler send to the broker the workers listen on.
+
+    A process that was started with another value of the variable that names the broker sends its tasks where no worker
+    of this project looks.
+
+    Shows as: workers that are idle and well, queues that are empty, and ids that stay PENDING.
+
+    Fix: one environment file for all, then restart the process. Example: a web server with
+    `REDIS_URL=redis://127.0.0.1:6379/1`, and workers on /0.
+    """
+    for sender in ctx.senders:
+        if sender.variable and not sender.eager:
+            yield _astray(ctx, sender)
+
+
+def _astray(ctx: Context, sender: Sender) -> Finding:
+    there = Dsn(sender.broker)
+    others = {place.value for place in ctx.absence.elsewhere if place.kind == "database"}
+    served = host_of(there) == host_of(ctx.layout.dsn) and str(there.database) in others
+    report = warn if served else fail
+    return report(
+        f"{sender.program} (pid {sender.pid}) was started with {sender.variable}={safe(there)}: its tasks go there, "
+        + ("where other workers are" if served else f"and the workers listen on {ctx.layout.dsn}"),
+        hint=f"give pid {sender.pid} the {sender.variable} of the workers, then restart it"
+        + ("; or give this shell its own, to look at that system" if served else ""),
+        subject=f"pid {sender.pid}",
+        variable=sender.variable,
+    )

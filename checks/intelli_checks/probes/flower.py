@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from intelli_checks.model import Unavailable
 from intelli_checks.probes import host, http
-from intelli_checks.probes.processes import is_celery
+from intelli_checks.probes.processes import commands, is_celery
 
 USUAL_PORT = 5555
 _REACHED_BY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not bound to
@@ -46,8 +46,8 @@ def _ports() -> Iterator[int]:
     """Ports on which processes listen whose command line is Flower's."""
     import psutil
 
-    for process in psutil.process_iter(["cmdline"]):
-        if not is_celery(process.info["cmdline"] or [], "flower"):
+    for process, words in commands():
+        if not is_celery(words, "flower"):
             continue
         try:
             sockets = process.net_connections("tcp")

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from intelli_checks.probes.host_facts import Disk, HostFacts, Listener, Memory, OpenFiles, Owner
+from intelli_checks.probes.processes import commands
 from intelli_checks.text import safe
 
 OURS = ("celery", "daphne", "uvicorn", "gunicorn", "redis-server", "valkey-server", "manage.py")
@@ -57,8 +58,8 @@ def _open_files() -> Iterator[OpenFiles]:
 
     if sys.platform != "linux":
         return  # nobody tells the limit of another process there
-    for process in psutil.process_iter(["name", "cmdline"]):
-        words = [Path(word).name for word in (process.info["cmdline"] or [])[:_WORDS_OF_A_COMMAND]]
+    for process, command in commands():
+        words = [Path(word).name for word in command[:_WORDS_OF_A_COMMAND]]
         ours = next((name for name in OURS for word in words if word.startswith(name)), None)
         if ours is None:
             continue

@@ -120,7 +120,7 @@ def _ours(target: Target, survey: Survey, layer: Dsn) -> _Ours:
         _below(directory, survey.extra.get("settings_file")),
         _below(directory, name) if name.startswith("/") else None,
         layer,
-        broker.database if broker and broker.is_redis and _address(broker) == _address(layer) else None,
+        broker.database if broker and broker.is_redis and host_of(broker) == host_of(layer) else None,
     )
 
 
@@ -229,15 +229,16 @@ def _place(value: str) -> str:
     if "://" not in value:
         return value
     url = Dsn(value)
-    return f"{_address(url)}/{value.partition('://')[2].partition('/')[2].partition('?')[0]}"
+    return f"{host_of(url)}/{value.partition('://')[2].partition('/')[2].partition('?')[0]}"
 
 
 def _same(value: str, layer: Dsn) -> bool:
     url = Dsn(value) if "://" in value else None
-    return bool(url and url.is_redis and (_address(url), url.database) == (_address(layer), layer.database))
+    return bool(url and url.is_redis and (host_of(url), url.database) == (host_of(layer), layer.database))
 
 
-def _address(url: Dsn) -> str:
+def host_of(url: Dsn) -> str:
+    """Host and port, or the socket's path; this machine by whatever name is one."""
     return url.unix_path or f"{'127.0.0.1' if url.host in LOOPBACK else url.host}:{url.port}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -67,13 +67,23 @@ def of_pids(pids: Iterable[int], *, parent: int | None = None) -> dict[int, Proc
     return found
 
 
+def commands() -> Iterator[tuple[psutil.Process, list[str]]]:
+    """Every process of this machine and its command line.
+
+    psutil shares its objects, and what it read of them, between the threads that ask: all must ask for the same.
+    """
+    import psutil
+
+    for process in psutil.process_iter(["cmdline"]):
+        yield process, process.info["cmdline"] or []
+
+
 def celery(role: str) -> tuple[Process, ...]:
     """Every `celery worker` or `celery beat` on this machine (`role`), main processes with their children."""
     import psutil
 
     found: list[psutil.Process] = []
-    for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or []
+    for process, words in commands():
         if is_celery(words, role):
             found.append(process)
     mains = {process.pid for process in found}

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from intelli_checks.probes.processes import commands
 from intelli_checks.target import Target
 
 if TYPE_CHECKING:
@@ -30,11 +31,9 @@ def addresses(target: Target) -> tuple[str, ...]:
 @cache
 def _addresses(directory: Path) -> tuple[str, ...]:
     """First the one that takes WebSockets, as a proxy would choose; the lowest port decides between equals."""
-    import psutil
-
     found = []
-    for process in psutil.process_iter(["cmdline"]):
-        rank = server_rank(process.info["cmdline"] or [])
+    for process, words in commands():
+        rank = server_rank(words)
         if rank is not None and runs_in(process, directory):
             found += [(rank, port, host) for host, port in _listening(process)]
     return tuple(dict.fromkeys(f"http://{host}:{port}" for _, port, host in sorted(found)))

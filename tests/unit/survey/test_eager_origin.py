@@ -6,13 +6,16 @@ import ast
 import os
 import subprocess
 import sys
+from concurrent.futures import Future
 
 import pytest
 
 from intelli_checks import Outcome, configuration
 from intelli_checks.context import Context
 from intelli_checks.families import celery_app
+from intelli_checks.probes.absence import Absence, Elsewhere
 from intelli_checks.probes.inside import sources
+from intelli_checks.probes.workers import WorkerFleet
 from intelli_checks.registry import registry
 from intelli_checks.runner import run
 
@@ -118,9 +121,11 @@ def serving():
         process.communicate(timeout=10)
 
 
-def switched(folder):
-    ctx = Context(configuration.load({"project": folder, "timeout": 40.0}, os.environ, folder))
-    return list(registry["celery.eager_processes"].run(ctx))
+def switched(folder, check="celery.eager_processes", elsewhere=(), **flags):
+    ctx = Context(configuration.load({"project": folder, "timeout": 40.0, **flags}, os.environ, folder))
+    ctx.gathered["absence"] = Future()
+    ctx.gathered["absence"].set_result(Absence(tuple(Elsewhere("database", one, WorkerFleet(1)) for one in elsewhere)))
+    return list(registry[check].run(ctx))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the stand-in for a web server forks")
@@ -136,6 +141,24 @@ def test_a_web_server_that_has_it_on_for_itself_is_named_once(project, serving):
         f"EAGER mode is on in the web server (pid {server.pid}), which was started with EAGER"
     )
     assert found.hint.startswith("unset EAGER where pid")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the stand-in for a web server forks")
+def test_a_web_server_that_sends_to_another_broker_is_named_without_the_password(project, serving):
+    registry.load()
+    folder = project("overlay")
+    serving(folder, BROKER="redis://:0verlay-s3cret@localhost:6379/3")
+    assert switched(folder, "celery.senders") == []
+    server = serving(folder, BROKER="redis://:CANARY-elsewhere@127.0.0.1:6379/5")
+    (found,) = switched(folder, "celery.senders")
+    assert f"(pid {server.pid}) was started with BROKER=redis://:***@127.0.0.1:6379/5" in found.message
+    assert "CANARY" not in str(found)
+    assert found.severity.name == "ERROR"
+    (found,) = switched(folder, "celery.senders", elsewhere=("5",))
+    assert found.severity.name == "WARNING"
+    assert "where other workers are" in found.message
+    (found,) = switched(folder, "celery.senders", broker="redis://127.0.0.1:6379/5")
+    assert "BROKER=redis://:***@localhost:6379/3" in found.message
 
 
 @pytest.mark.parametrize(

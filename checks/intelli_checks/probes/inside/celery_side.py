@@ -101,13 +101,14 @@ def declared(interview: Any) -> Facts:
     yield "queues", [_queue(queue) for queue in app.amqp.queues.values()]
     yield "queue_policies", _policies(getattr(interview, "settings", None) or {})
     yield "eager", sources.find_setting(interview, ("task_always_eager", "CELERY_ALWAYS_EAGER"))
+    yield "broker_source", sources.find_setting(interview, ("broker_url",))
     yield "settings_names", names.judge(interview, app)
     yield "root_refused", _refuses_root(conf)
 
 
 def _refuses_root(conf: Any) -> bool:
     """Whether a worker that is started as the user we run as ends at once (`celery.platforms.check_privileges`)."""
-    if os.environ.get("C_FORCE_ROOT") or not hasattr(os, "geteuid"):
+    if sys.platform == "win32" or os.environ.get("C_FORCE_ROOT"):
         return False
     root = not all((os.getuid(), os.getgid(), os.geteuid(), os.getegid()))
     return root and bool({"pickle", "application/group-python-serialize"} & set(conf.accept_content or ()))
