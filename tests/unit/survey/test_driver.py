@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
 import pytest
 from kombu.exceptions import VersionMismatch
 from kombu.transport import redis as transport
 
+from intelli_checks.probes.inside import celery_side
 from intelli_checks.probes.inside.celery_side import driver_wanted
 
 
@@ -25,3 +29,17 @@ def test_kombu_takes_what_is_told_and_nothing_older(monkeypatch: pytest.MonkeyPa
     oldest = tuple(map(int, told.split(".")))
     assert connects(oldest, monkeypatch)
     assert not connects((oldest[0], oldest[1] - 1, 999), monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("module", "said"), [("shop", "shop"), ("shop.celery", "shop"), ("shop.work_queue", "shop.work_queue")]
+)
+def test_an_app_nobody_named_is_spelt_as_celery_finds_it(module, said, monkeypatch, tmp_path):
+    from celery import Celery
+
+    here = ModuleType(module)
+    here.__file__ = str(tmp_path / "app.py")
+    here.app = Celery("shop", set_as_current=False)
+    monkeypatch.setitem(sys.modules, "shop", ModuleType("shop"))
+    monkeypatch.setitem(sys.modules, module, here)
+    assert celery_side._spelling(here.app) == said

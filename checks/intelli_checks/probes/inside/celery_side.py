@@ -23,7 +23,7 @@ def load(interview: Any) -> Facts:
     name = interview.known.get("app_name")
     if not name:
         app = next(iter(_apps_so_far()), None)
-        yield "celery_app", app.main if app else None
+        yield "celery_app", _spelling(app) if app else None
     else:
         app = _named(name)
         yield "celery_app", name
@@ -64,6 +64,15 @@ def _apps_so_far() -> list[Any]:
     return [app for app in apps if app.main not in (None, "default")]
 
 
+def _spelling(app: Any) -> str:
+    """What `celery -A` takes for an app nobody named: its own name where that leads to it, else its module."""
+    for name in (app.main, f"{app.main}.celery"):
+        module = sys.modules.get(name)
+        if any(getattr(module, attribute, None) is app for attribute in ("app", "celery")):
+            return str(app.main)
+    return _holding(app) or str(app.main)
+
+
 def _module_of(app: Any, name: str | None) -> str | None:
     """The module whose global the app is: where `app.conf` is usually changed."""
     wanted = (name or "").partition(":")[0]
@@ -71,9 +80,13 @@ def _module_of(app: Any, name: str | None) -> str | None:
         return wanted + ".celery"
     if sys.modules.get(wanted) is not None:
         return wanted
-    for module_name, module in list(sys.modules.items()):
-        if any(value is app for value in list(vars(module).values())) and values.module_file(module_name):
-            return module_name
+    return _holding(app)
+
+
+def _holding(app: Any) -> str | None:
+    for name, module in list(sys.modules.items()):
+        if any(value is app for value in list(vars(module).values())) and values.module_file(name):
+            return name
     return None
 
 
