@@ -1,10 +1,15 @@
-"""For every test: pytester, and no way to end the run without its verdict."""
+"""For every test: pytester, no way to end the run without its verdict, and an interrupt that is heard."""
 
 import os
+import signal
 
 import pytest
 
 pytest_plugins = ["pytester"]
+
+# A shell that starts us in the background has SIGINT ignored, here and in every child that a test interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -189,4 +189,5 @@ def test_the_demonstration_insists_on_everything(tmp_path):
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert "Everything was right." in demo.stdout
     assert len(list((copy.folder / ".intelli-ops" / "demo" / "artifacts").glob("*/*"))) == 78
-    assert "grace_hopper-sobel_edges.png" in demo.stdout
+    assert "78 artifacts of 6 images: " in demo.stdout
+    assert "They stay in .intelli-ops" in demo.stdout
