@@ -121,8 +121,12 @@ def serving():
         process.communicate(timeout=10)
 
 
+def look_at(folder, **flags):
+    return Context(configuration.load({"project": folder, "timeout": 40.0, **flags}, os.environ, folder))
+
+
 def switched(folder, check="celery.eager_processes", elsewhere=(), **flags):
-    ctx = Context(configuration.load({"project": folder, "timeout": 40.0, **flags}, os.environ, folder))
+    ctx = look_at(folder, **flags)
     ctx.gathered["absence"] = Future()
     ctx.gathered["absence"].set_result(Absence(tuple(Elsewhere("database", one, WorkerFleet(1)) for one in elsewhere)))
     return list(registry[check].run(ctx))
@@ -153,6 +157,7 @@ def test_a_web_server_that_sends_to_another_broker_is_named_without_the_password
     (found,) = switched(folder, "celery.senders")
     assert f"(pid {server.pid}) was started with BROKER=redis://:***@127.0.0.1:6379/5" in found.message
     assert "CANARY" not in str(found)
+    assert "CANARY" not in str(look_at(folder).senders)
     assert found.severity.name == "ERROR"
     (found,) = switched(folder, "celery.senders", elsewhere=("5",))
     assert found.severity.name == "WARNING"
