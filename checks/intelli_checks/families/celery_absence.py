@@ -31,12 +31,12 @@ def reasons(ctx: Context) -> Iterator[Finding]:
     """Why nobody is there; where another check names the reason, `Unavailable` leaves the word to it."""
     found = tuple(_nobody(ctx))
     worst = next((finding for finding in found if finding.severity is Severity.ERROR), None)
-    if worst and ctx.project and (cause := _said_elsewhere(ctx.project)):
+    if worst and ctx.project and (cause := said_elsewhere(ctx.project)):
         raise Unavailable(worst.message, hint=worst.hint, subject=worst.subject, cause=cause)
     yield from found
 
 
-def _said_elsewhere(project: Survey) -> str:
+def said_elsewhere(project: Survey) -> str:
     """The check that says why no worker is there: where the project does not load here, it does not load there."""
     if overriding(project):
         return "celery.environment"

@@ -11,7 +11,7 @@ from tests.unit.settings.surveys import groups, name, project, routed, use
 
 from intelli_checks import Severity, Skip
 from intelli_checks.dsn import Dsn
-from intelli_checks.families import celery_app, celery_settings, celery_workers, channels_settings, django
+from intelli_checks.families import celery_absence, celery_app, celery_settings, channels_settings, django
 from intelli_checks.families import declared_delivery as delivery
 from intelli_checks.families import declared_routing as routing
 from intelli_checks.probes.survey import LayerDecl, Survey, TaskDecl
@@ -163,7 +163,7 @@ def test_a_package_the_transport_needs(url, module, scheme, hint):
     assert found.severity is Severity.ERROR
     assert f"kombu cannot load its transport {scheme}: no module named {module}" in found.message
     assert found.hint.startswith(hint)
-    assert celery_workers._said_elsewhere(lacking) == "celery.broker_url"
+    assert celery_absence.said_elsewhere(lacking) == "celery.broker_url"
 
 
 def test_task_modules_that_no_worker_imports():
