@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 from intelli_checks.context import Context
 from intelli_checks.families.declared import spelt
@@ -11,6 +10,7 @@ from intelli_checks.families.wording import ago, celery_command, count, listed
 from intelli_checks.model import Finding, fail, info, warn
 from intelli_checks.probes.nodes import Node, Request
 from intelli_checks.probes.queues import Delivered
+from intelli_checks.probes.told import epoch
 from intelli_checks.probes.watch import has_room
 from intelli_checks.registry import check
 from intelli_checks.text import safe
@@ -100,10 +100,10 @@ def eta(ctx: Context) -> Iterator[Finding]:
     """
     timeout = ctx.layout.visibility_timeout
     late = [
-        (seconds, request.name)
+        (due - ctx.fleet.taken, request.name)
         for node in ctx.fleet.nodes
         for request in node.scheduled
-        if (seconds := seconds_until(request.eta, ctx.fleet.taken)) is not None and seconds > timeout
+        if (due := epoch(request.eta)) is not None and due - ctx.fleet.taken > timeout
     ]
     if late:
         farthest, name = max(late)
@@ -128,8 +128,11 @@ def expired(ctx: Context) -> Iterator[Finding]:
     Fix: more workers for the queue, or a longer `expires`; a beat entry's default is to expire with its next run.
     """
     for name, queue in ctx.depths.queues.items():
-        ages = [(seconds_until(message.expires, ctx.depths.taken), message.task) for message in queue.tail]
-        late = [(-seconds, task) for seconds, task in ages if seconds is not None and seconds < 0]
+        late = [
+            (ctx.depths.taken - over, message.task)
+            for message in queue.tail
+            if (over := epoch(message.expires)) is not None and over < ctx.depths.taken
+        ]
         if late:
             longest, task = max(late)
             yield warn(
@@ -139,15 +142,6 @@ def expired(ctx: Context) -> Iterator[Finding]:
                 subject=f"queue {safe(name)}",
                 tasks=len(late),
             )
-
-
-def seconds_until(moment: str | None, now: float) -> float | None:
-    """Seconds from `now` (epoch) to an ISO 8601 moment, which is UTC unless it says otherwise; None if unreadable."""
-    try:
-        when = datetime.fromisoformat(moment or "")
-    except ValueError:
-        return None
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - now
 
 
 @check("celery.redelivery", needs=["celery.pool"], timeout=8.0)

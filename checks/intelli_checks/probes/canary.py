@@ -23,6 +23,7 @@ from intelli_checks.probes.queues import QueueDepths
 from intelli_checks.probes.resp import Connection, DialError
 from intelli_checks.probes.results import ResultStore
 from intelli_checks.probes.survey import Survey
+from intelli_checks.probes.told import epoch, mapping, whole
 from intelli_checks.probes.watch import Look, has_room
 from intelli_checks.probes.workers import WorkerFleet, accepted_content, nodes_of
 
@@ -221,7 +222,7 @@ class _Release:
             if isinstance(raw, bytes):
                 meta = _meta(raw)
                 outcome = "expired" if meta.get("status") == "REVOKED" else "executed"
-                self.land(flight, outcome, result=True, done_at=_epoch(meta.get("date_done")))
+                self.land(flight, outcome, result=True, done_at=epoch(meta.get("date_done")))
 
     def _count(self) -> None:
         """Land canaries their workers have counted as started and run no more; needs no result backend.
@@ -266,20 +267,10 @@ class _Release:
 def _meta(raw: bytes) -> Mapping[str, Any]:
     """A stored result; empty for one in another serializer, where being there is what counts."""
     try:
-        meta = json.loads(raw)
-    except ValueError:
+        return mapping(json.loads(raw))
+    except (ValueError, RecursionError):
         return {}
-    return meta if isinstance(meta, Mapping) else {}
 
 
 def _total(stats: object) -> int:
-    total = stats.get("total") if isinstance(stats, Mapping) else None
-    return int(total.get(TASK, 0)) if isinstance(total, Mapping) else 0
-
-
-def _epoch(moment: object) -> float | None:
-    try:
-        when = datetime.fromisoformat(str(moment))
-    except ValueError:
-        return None
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    return whole(mapping(mapping(stats).get("total")).get(TASK))

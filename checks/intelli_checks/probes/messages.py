@@ -9,6 +9,7 @@ from typing import Any
 
 from intelli_checks.probes.pidbox import decode_body
 from intelli_checks.probes.resp import Cut
+from intelli_checks.probes.told import mapping, number, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,44 +56,35 @@ def read(message: object, raw: bytes) -> Message:
     """A message that is JSON; `raw` is what it was read from."""
     if not isinstance(message, Mapping):
         return Message(fault=f"not a message but {type(message).__name__}")
-    return _read(message, _size(raw), whole=not isinstance(raw, Cut))
+    return _read(message, _size(raw), complete=not isinstance(raw, Cut))
 
 
-def _read(message: Mapping[str, Any], size: int, *, whole: bool) -> Message:
+def _read(message: Mapping[str, Any], size: int, *, complete: bool) -> Message:
     missing = [key for key in ("body", "properties", "content-type") if key not in message]
     if missing:
         return Message(fault=f"no {missing[0]!r} in it: not written by kombu")
-    headers, properties = _mapping(message.get("headers")), _mapping(message["properties"])
-    delivery = _mapping(properties.get("delivery_info"))
+    headers, properties = mapping(message.get("headers")), mapping(message["properties"])
+    delivery = mapping(properties.get("delivery_info"))
     if "delivery_tag" not in properties or not delivery:
         return Message(fault="no delivery_tag or delivery_info in its properties: not written by kombu")
     content_type = str(message.get("content-type"))
-    readable = whole and content_type == "application/json"
+    readable = complete and content_type == "application/json"
     body = decode_body(message) if readable else None
-    old = _mapping(body)  # protocol 1 carries the task in the body
-    sent_at = headers.get("sent_at")
+    old = mapping(body)  # protocol 1 carries the task in the body
     return Message(
         fault="its JSON body cannot be decoded" if readable and body is None else "",
         size=size,
         id=str(headers.get("id") or old.get("id") or properties.get("correlation_id") or ""),
         task=str(headers.get("task") or old.get("task") or ""),
         content_type=content_type,
-        retries=_int(headers.get("retries") or old.get("retries")),
+        retries=whole(headers.get("retries") or old.get("retries")),
         redelivered=bool(headers.get("redelivered") or delivery.get("redelivered") or properties.get("redelivered")),
         eta=_text(headers.get("eta") or old.get("eta")),
         expires=_text(headers.get("expires") or old.get("expires")),
         origin=str(headers.get("origin") or ""),
         tag=str(properties.get("delivery_tag") or ""),
-        sent_at=float(sent_at) if isinstance(sent_at, (int, float)) else None,
+        sent_at=number(headers.get("sent_at")),
     )
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _int(value: object) -> int:
-    return value if isinstance(value, int) else 0
 
 
 def _text(value: object) -> str | None:

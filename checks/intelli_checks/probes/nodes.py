@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from intelli_checks.probes.told import items, mapping, number, whole
 
 STARTING = 10.0
 """Seconds a worker is given to bring its pool up."""
@@ -113,43 +115,42 @@ class Node:
 
 def parse_node(name: str, said: Mapping[str, Any]) -> Node:
     """What one node answered, in our terms; whatever has an unexpected shape is left out."""
-    stats = _mapping(said.get("stats"))
-    pool = _mapping(stats.get("pool"))
+    stats = mapping(said.get("stats"))
+    pool = mapping(stats.get("pool"))
     return Node(
         name=name,
-        pid=_int(stats.get("pid")),
+        pid=whole(stats.get("pid")),
         pool=_pool(str(pool.get("implementation", ""))),
-        concurrency=_int(pool.get("max-concurrency")),
-        processes=tuple(pid for pid in _list(pool.get("processes")) if isinstance(pid, int)),
-        prefetch=_int(stats.get("prefetch_count")),
-        total={str(task): _int(count) for task, count in _mapping(stats.get("total")).items()},
-        uptime=float(stats["uptime"]) if isinstance(stats.get("uptime"), (int, float)) else None,
-        max_rss=_int(_mapping(stats.get("rusage")).get("maxrss")),
-        timeouts=tuple(float(t) for t in _list(pool.get("timeouts")) if isinstance(t, (int, float))),
-        queues=tuple(str(q["name"]) for q in map(_mapping, _list(said.get("active_queues"))) if "name" in q),
-        registered=dict(_task(str(line)) for line in _list(said.get("registered"))),
+        concurrency=whole(pool.get("max-concurrency")),
+        processes=tuple(pid for pid in items(pool.get("processes")) if isinstance(pid, int)),
+        prefetch=whole(stats.get("prefetch_count")),
+        total={str(task): whole(count) for task, count in mapping(stats.get("total")).items()},
+        uptime=number(stats.get("uptime")),
+        max_rss=whole(mapping(stats.get("rusage")).get("maxrss")),
+        timeouts=tuple(seconds for t in items(pool.get("timeouts")) if (seconds := number(t)) is not None),
+        queues=tuple(str(q["name"]) for q in map(mapping, items(said.get("active_queues"))) if "name" in q),
+        registered=dict(_task(str(line)) for line in items(said.get("registered"))),
         profiled="registered" in said,
         active=_requests(said.get("active")),
         reserved=_requests(said.get("reserved")),
         scheduled=_requests(said.get("scheduled")),
-        conf=_settings(_mapping(said.get("conf"))),
+        conf=_settings(mapping(said.get("conf"))),
     )
 
 
 def _requests(body: object) -> tuple[Request, ...]:
-    return tuple(_request(entry) for entry in _list(body) if isinstance(entry, Mapping))
+    return tuple(_request(entry) for entry in items(body) if isinstance(entry, Mapping))
 
 
 def _request(entry: Mapping[str, Any]) -> Request:
     eta = entry.get("eta")
-    told = _mapping(entry.get("request")) or entry
-    delivery = _mapping(told.get("delivery_info"))
-    started = told.get("time_start")
+    told = mapping(entry.get("request")) or entry
+    delivery = mapping(told.get("delivery_info"))
     return Request(
         id=str(told.get("id", "")),
         name=str(told.get("name") or told.get("type") or ""),
         queue=str(delivery.get("routing_key") or ""),
-        started=float(started) if isinstance(started, (int, float)) and started else None,
+        started=number(told.get("time_start")) or None,
         pid=told.get("worker_pid") if isinstance(told.get("worker_pid"), int) else None,
         redelivered=bool(delivery.get("redelivered")),
         acknowledged=bool(told.get("acknowledged")),
@@ -180,15 +181,3 @@ def _pool(implementation: str) -> str:
     """`celery.concurrency.thread:TaskPool` -> `threads`."""
     module = implementation.partition(":")[0].rpartition(".")[2]
     return {"thread": "threads", "asynpool": "prefork"}.get(module, module)
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(value: object) -> Sequence[Any]:
-    return value if isinstance(value, (list, tuple)) else ()
-
-
-def _int(value: object) -> int:
-    return int(value) if isinstance(value, (int, float)) else 0

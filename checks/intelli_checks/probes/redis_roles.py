@@ -15,6 +15,7 @@ from intelli_checks.probes import redis_rights, redis_sentinel
 from intelli_checks.probes.redis import Endpoint
 from intelli_checks.probes.resp import Connection, DialError
 from intelli_checks.probes.survey import LayerDecl, Survey
+from intelli_checks.probes.told import mapping
 from intelli_checks.target import Place
 from intelli_checks.text import safe
 
@@ -103,7 +104,7 @@ def _fell_back(dsn: Dsn) -> Unavailable:
 
 def _broker(dsn: Dsn, survey: Survey | None, *, guessed: bool) -> Endpoint:
     conf = survey.conf if survey else {}
-    options = _mapping(conf.get("broker_transport_options"))
+    options = mapping(conf.get("broker_transport_options"))
     prefix = str(options.get("global_keyprefix") or "")
     queues = [queue.name for queue in survey.queues] if survey else []
     url, tls = secured(dsn, conf)
@@ -117,14 +118,14 @@ def _broker(dsn: Dsn, survey: Survey | None, *, guessed: bool) -> Endpoint:
         guessed=guessed,
         keyprefix=prefix,
         master=options.get("master_name"),
-        sentinel_login=_mapping(options.get("sentinel_kwargs")),
+        sentinel_login=mapping(options.get("sentinel_kwargs")),
     )
     return _redis_only(endpoint)
 
 
 def _results(dsn: Dsn, survey: Survey | None) -> Endpoint:
     conf = survey.conf if survey else {}
-    options = _mapping(conf.get("result_backend_transport_options"))
+    options = mapping(conf.get("result_backend_transport_options"))
     use_ssl = conf.get("redis_backend_use_ssl")
     if survey and dsn.transport == "redis" and dsn.tls and "ssl_cert_reqs" not in dsn.options and not use_ssl:
         raise _needs_requirement(dsn)
@@ -139,7 +140,7 @@ def _results(dsn: Dsn, survey: Survey | None) -> Endpoint:
         guessed=survey is None,
         keyprefix=prefix,
         master=options.get("master_name"),
-        sentinel_login=_mapping(options.get("sentinel_kwargs")),
+        sentinel_login=mapping(options.get("sentinel_kwargs")),
     )
     return _redis_only(endpoint)
 
@@ -239,7 +240,7 @@ def _encrypted(dsn: Dsn, use_ssl: object) -> Dsn:
 
 def _tls(dsn: Dsn, use_ssl: object, *, role: str) -> dict[str, str]:
     """TLS options as the driver will see them; values given as `ssl.CERT_*` arrive as numbers."""
-    options = {str(name): _option(value) for name, value in _mapping(use_ssl).items()}
+    options = {str(name): _option(value) for name, value in mapping(use_ssl).items()}
     if role == "broker" and dsn.tls and not options and not any(name.startswith("ssl_") for name in dsn.options):
         options["ssl_cert_reqs"] = "none"  # kombu.connection: rediss without options is not verified
     return options
@@ -253,10 +254,6 @@ def _option(value: object) -> str:
 
 def _on_redis(layer: LayerDecl) -> bool:
     return "channels_redis" in layer.backend or "redis" in layer.backend.lower()
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _in_container(survey: Survey | None = None) -> bool:

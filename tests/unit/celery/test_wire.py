@@ -143,7 +143,7 @@ WORDS = st.sampled_from(
     ["", "id", "name", "pool", "total", "timeouts", "request", "delivery_info", "\x1b[2J", "1", "body"]
 )
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | WORDS,
+    st.none() | st.booleans() | st.integers() | st.floats() | st.just(10**400) | WORDS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4),
     max_leaves=8,
 )
@@ -157,6 +157,15 @@ def test_no_answer_breaks_the_node_reader(said):
 @given(st.dictionaries(st.sampled_from(["body", "headers", "properties", "content-type"]), json_values))
 def test_no_json_breaks_the_message_reader(message):
     messages.decode(json.dumps(message).encode())
+
+
+def test_numbers_without_end_are_no_numbers():
+    stats = {"pid": math.inf, "uptime": 10**400, "prefetch_count": math.nan, "pool": {"timeouts": [math.inf, 5]}}
+    node = nodes.parse_node("w", {"stats": stats, "active": [{"id": "i", "time_start": 10**400}]})
+    assert (node.pid, node.uptime, node.prefetch, node.timeouts, node.active[0].started) == (0, None, 0, (5.0,), None)
+    raw = pidbox.envelope([[], {}, {}], exchange="", headers={"id": "i", "sent_at": 10**400, "retries": math.inf})
+    message = messages.decode(raw.encode())
+    assert (message.id, message.sent_at, message.retries) == ("i", None, 0)
 
 
 def test_a_node_in_our_terms():
