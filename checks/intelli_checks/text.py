@@ -32,8 +32,9 @@ _NAMED = re.compile(
     r"(?:=['\"]?| = ['\"]|['\"]: ['\"]))(?!\*{3})(?:\\.|[^&\s'\";,\\])+"
 )
 
-# C0 except newline and tab, DEL, C1, and the bidirectional overrides: what terminals obey instead of show.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# C0 except newline and tab, DEL, C1, and the bidirectional overrides: what terminals obey instead of show. And halves
+# of surrogate pairs, which JSON and names of files can hold and no encoding takes.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _secrets: set[str] = set()
 

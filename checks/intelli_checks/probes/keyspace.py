@@ -82,6 +82,6 @@ def _sorted_out(connection: Connection, keys: list[str], *, complete: bool) -> K
     bindings = [key for key in keys if "_kombu.binding" in key]
     known = {*results, *chords, *bindings}
     others = [key for key in keys if key not in known][:MAX_KEYS_TYPED]
-    types = connection.pipeline(("TYPE", key.encode("utf-8", "surrogateescape")) for key in others)
+    types = connection.pipeline(("TYPE", key) for key in others)
     lists = [key for key, kind in zip(others, types, strict=True) if kind == b"list"]
     return Keyspace(tuple(lists), tuple(bindings), tuple(results[:200]), tuple(chords[:200]), complete)

@@ -45,7 +45,7 @@ def master(endpoint: Endpoint, timeout: float) -> Endpoint:
 def _only_master(sentinel: Connection) -> str:
     match sentinel.call("SENTINEL", "MASTERS"):
         case [[_, bytes(name), *_]]:
-            return name.decode()
+            return name.decode("utf-8", "surrogateescape")
     return "mymaster"
 
 

@@ -269,8 +269,16 @@ def _address(name: object) -> str:
     return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name)
 
 
+def encoded(name: str) -> bytes:
+    """A name as Redis keeps it; one that is not UTF-8 comes from a key of such bytes, or is nobody's."""
+    try:
+        return name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "backslashreplace")
+
+
 def _encode(command: Sequence[Argument]) -> bytes:
-    parts = [part if isinstance(part, bytes) else str(part).encode() for part in command]
+    parts = [part if isinstance(part, bytes) else encoded(str(part)) for part in command]
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
 
 

@@ -10,7 +10,7 @@ from intelli_checks.probes import results
 from intelli_checks.probes.broker import opened
 from intelli_checks.probes.nodes import Node, Request
 from intelli_checks.probes.queues import QueueDepths
-from intelli_checks.probes.resp import Connection
+from intelli_checks.probes.resp import Connection, encoded
 
 if TYPE_CHECKING:
     from intelli_checks.context import Context
@@ -73,7 +73,7 @@ def _waiting(connection: Connection, depths: QueueDepths, id_: str, ends: float)
 
 def _search(connection: Connection, key: str, id_: str, ends: float) -> tuple[int | None, int]:
     """How many messages stand before the one with this id, the next to be consumed being at the end of the list."""
-    wanted, seen = id_.encode(), 0
+    wanted, seen = encoded(id_), 0
     while time.monotonic() < ends:
         # The id is in what stays of a message that is cut: it comes after the body.
         chunk = connection.pipeline([("LRANGE", key, -seen - CHUNK, -seen - 1)], keep=KEPT)[0]

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from intelli_checks import text
 from intelli_ops.cli import run
 from intelli_ops.commands import queues, tasks
 
@@ -142,3 +143,13 @@ def test_a_bundle_is_private_complete_and_can_be_judged_again(lab, tmp_path: Pat
 
 def outcome(checks: list[dict[str, str]], id_: str) -> str:
     return next(check["outcome"] for check in checks if check["id"] == id_)
+
+
+def test_names_that_are_no_text_break_nothing(lab):
+    """A key of any bytes is a list like another, and JSON lets a name hold half a character."""
+    lab.send("noop", queue="charts")
+    client = lab.redis_client()
+    client.lpush(b"other\x80", client.lindex("charts", 0).replace(b'"task": "', b'"task": "\\ud800'))
+    named = {row.queue: row.waiting for row in queues.table(lab.context(lab.survey("charts")))}
+    assert named == {"charts": 1, "other\udc80": 1}
+    assert "\\xdc80" in text.safe(max(named))
