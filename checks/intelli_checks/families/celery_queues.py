@@ -109,10 +109,11 @@ def _unread(ctx: Context, node: Node, theirs: Layout) -> list[str]:
 
 def _unconsumed(ctx: Context, name: str) -> Finding:
     queue = ctx.depths.queues.get(name, Queue(name))
-    typo = difflib.get_close_matches(name, ctx.fleet.queues - declared(ctx.project), n=1, cutoff=ALIKE)
+    others = {other for other in ctx.fleet.queues - declared(ctx.project) if other.strip() != name.strip()}
+    typo = difflib.get_close_matches(name, others, n=1, cutoff=ALIKE)
     routed = [task.name for task in ctx.project.tasks if task.queue == name] if ctx.project else []
     waiting = f"{count(queue.depth, 'message')} waiting" if queue.depth else "nothing waiting yet"
-    message = f"no worker consumes {safe(name)}: {waiting}"
+    message = f"no worker consumes {_shown(name)}: {waiting}"
     if typo:
         message += (
             f"; {listed(n.name for n in ctx.fleet.consumers(typo[0]))} consumes {safe(typo[0])}, which nobody sends to"
@@ -148,11 +149,12 @@ def _unconsumed(ctx: Context, name: str) -> Finding:
 def _meant_for(ctx: Context, name: str) -> tuple[str, str] | None:
     """Why this queue has no consumer though its worker runs, where the names tell; and what to do."""
     project = ctx.project
-    if name != name.strip():
-        return (
-            "Its name begins or ends with a blank, which -Q takes away: nobody can consume it",
-            f"write {safe(name.strip())!r} for {safe(name)!r} in {spelt(ctx, 'task_routes')}; restart whoever sends",
-        )
+    if twin := next((other for other in ctx.fleet.queues if other.strip() == name.strip()), None):
+        who = listed(node.name for node in ctx.fleet.consumers(twin))
+        blank = f"{who} consumes {_shown(twin)}: a blank is part of a name"
+        if name == name.strip():
+            return blank, f"no blanks in -Q: {start_command(ctx, [name])}"
+        return blank, f"write {safe(twin)!r} for {_shown(name)} in {spelt(ctx, 'task_routes')}; restart whoever sends"
     if project is None or name != ctx.layout.default_queue:
         return None
     for other in sorted(ctx.fleet.queues - declared(project)):
@@ -170,6 +172,11 @@ def _meant_for(ctx: Context, name: str) -> tuple[str, str] | None:
                     f"correct {safe(pattern)} in {spelt(ctx, 'task_routes')}, then restart whoever sends",
                 )
     return None
+
+
+def _shown(name: str) -> str:
+    """A queue's name; one that begins or ends with a blank in quotes, or nobody would see it."""
+    return safe(name) if name == name.strip() else f"'{safe(name)}'"
 
 
 def _queue_of(project: Survey, pattern: str) -> str | None:

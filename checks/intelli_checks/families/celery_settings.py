@@ -15,7 +15,8 @@ LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def _suspicious(survey: Survey, *kinds: str) -> list[Mapping[str, Any]]:
-    return [entry for entry in survey.extra.get("settings_names", ()) if entry["kind"] in kinds]
+    entries = (*survey.extra.get("settings_names", ()), *survey.extra.get("option_names", ()))
+    return [entry for entry in entries if entry["kind"] in kinds]
 
 
 @check("celery.default_app", stage=Stage.STATIC, needs=["celery.app"])
@@ -142,7 +143,7 @@ def broker_url(survey: Survey) -> Iterator[Finding]:
     Fix: give a whole URL. Example: CELERY_BROKER_URL="localhost:6379/0" instead of "redis://localhost:6379/0".
     """
     for entry in _suspicious(survey, "unknown", "unprefixed"):
-        if str(entry["meant"]).endswith("BROKER_URL"):
+        if str(entry["meant"]).upper().endswith("BROKER_URL"):
             raise Skip(f"because of {entry['name']}", because="celery.names")
     name = setting(survey, "broker_url")
     broker = survey.broker

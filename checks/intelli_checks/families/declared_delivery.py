@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from intelli_checks import Finding, Skip, Stage, check, fail, info, warn
-from intelli_checks.families.declared import listed, of_celery, place_of, setting, usage
+from intelli_checks.families.declared import listed, of_celery, place_of, setting, usage, version_of
 from intelli_checks.probes.survey import Survey, TaskDecl
 
 DEFAULT_VISIBILITY = 3600.0
@@ -98,7 +98,8 @@ def time_limits(survey: Survey) -> Iterator[Finding]:
     """Time limits are set where the pool keeps them.
 
     Only prefork keeps both limits. solo and threads ignore them, gevent and eventlet keep the hard one; Windows has no
-    working prefork. A soft limit at or above the hard one never fires.
+    working prefork. A soft limit at or above the hard one never fires, and since Celery 5.5 nobody can send a task
+    whose soft limit is above it (`Task.apply_async`).
     Shows as: a task with a limit of 60 s that runs for an hour. Fix: prefork, or time-outs inside the task.
     Example: CELERY_WORKER_POOL = "solo" with CELERY_TASK_TIME_LIMIT = 60.
     """
@@ -110,12 +111,16 @@ def time_limits(survey: Survey) -> Iterator[Finding]:
             hint=f'{setting(survey, "worker_pool")} = "prefork" (on Windows: set time-outs inside the tasks)',
         )
     for task in limited:
-        if task.time_limit and task.soft_time_limit and task.soft_time_limit >= task.time_limit:
-            yield warn(
-                f"the soft limit of {task.soft_time_limit:g} s cannot fire before the hard {task.time_limit:g} s",
-                hint="make soft_time_limit a few seconds shorter than time_limit",
-                subject=task.name,
-            )
+        hard, soft = task.time_limit or 0, task.soft_time_limit or 0
+        if not 0 < hard <= soft:
+            continue
+        refused = soft > hard and (version_of(survey, "celery") or (0,)) >= (5, 5)
+        yield (fail if refused else warn)(
+            f"the soft limit of {soft:g} s cannot fire before the hard {hard:g} s"
+            + (": whoever sends the task gets a ValueError" if refused else ""),
+            hint="make soft_time_limit a few seconds shorter than time_limit",
+            subject=task.name,
+        )
 
 
 @check("celery.multiplier", stage=Stage.STATIC, needs=["celery.app"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from intelli_checks import Finding, Stage, check, fail, info, warn
 from intelli_checks.families.declared import close_to, idle_routes, listed, of_celery, setting
@@ -103,6 +104,48 @@ def beat_tasks(survey: Survey) -> Iterator[Finding]:
                 hint=f"correct it in {setting(survey, 'beat_schedule')}, or import the module that defines the task",
                 subject=entry,
             )
+
+
+@check("celery.beat_schedule", stage=Stage.STATIC, needs=["celery.app"])
+@of_celery
+def beat_schedule(survey: Survey) -> Iterator[Finding]:
+    """Every beat entry is due as often as it says.
+
+    Cause: `crontab()` means every minute where it is given none, so that `crontab(hour=3)` is due sixty times from
+    three o'clock on (`celery.schedules.crontab`); and a period of 0 is always over. Shows as: the nightly task runs
+    sixty times, beat and its queue never rest.
+    Fix: crontab(minute=0, hour=3). Example: crontab(day_of_week=1) for "once on Mondays": 1440 times.
+    """
+    for entry, told in survey.beat.items():
+        if told.get("seconds") is not None and told["seconds"] <= 0:
+            yield fail(
+                f"beat entry {entry} has a period of {told['seconds']:g} s: it is sent without a pause",
+                hint=f"give {entry} a schedule of seconds above 0, or a crontab",
+                subject=entry,
+            )
+        elif (times := _each_minute(told)) is not None:
+            missing = "minute=0" if times == MINUTES else "minute=0, hour=0"
+            yield warn(
+                f"beat entry {entry} is due {times} times on each of its days: {told['schedule']} names no minute",
+                hint=f"if once was meant: {missing} in the crontab of {entry}",
+                subject=entry,
+            )
+
+
+MINUTES, HOURS = 60, 24
+
+
+def _each_minute(told: Mapping[str, Any]) -> int | None:
+    """How often a day an entry is due that is due every minute of one hour, or of some days; else None.
+
+    Every minute of several hours, or of every day, is what people mean who write it.
+    """
+    fields = told.get("crontab") or {}
+    if fields.get("minute") != MINUTES:
+        return None
+    if fields["hour"] == 1:
+        return MINUTES
+    return MINUTES * HOURS if fields["hour"] == HOURS and not fields["daily"] else None
 
 
 @check("celery.queue_order", stage=Stage.STATIC, needs=["celery.app"])

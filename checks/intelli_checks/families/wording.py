@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 
 from intelli_checks.context import Context
@@ -21,7 +22,7 @@ def project_of(ctx: Context) -> Survey:
 def start_command(ctx: Context, queues: Iterable[str] | None = None) -> str:
     """How to start a worker for this project, on `queues` or on all it routes to."""
     names = ",".join(safe(queue) for queue in sorted(expected(ctx.project) if queues is None else queues))
-    return celery_command(ctx, "worker -l info") + (f" -Q {names}" if names else "")
+    return celery_command(ctx, "worker -l info") + (f" -Q {shlex.quote(names)}" if names else "")
 
 
 def celery_command(ctx: Context, rest: str) -> str:

@@ -66,15 +66,24 @@ def test_two_applications_in_one_queue():
     ]
 
 
-def test_a_queue_whose_name_ends_in_a_blank_cannot_be_consumed():
-    survey = Survey("here", tasks=(TaskDecl("shop.nap", queue="ai "),))
-    fleet = WorkerFleet(1, (node(),), clients=(CONSUMER,), taken=NOW)
-    look = Look(fleet, QueueDepths({"ai ": Queue("ai ")}, taken=NOW))
-    lonely = watch(look, lambda: look, frozenset({"ai "}), 0.7)
+@pytest.mark.parametrize(
+    ("sent_to", "consumed", "hint"),
+    [
+        ("ai ", "ai", "write 'ai' for 'ai ' in task_routes; restart whoever sends"),
+        ("ai", " ai", "no blanks in -Q: celery -A APP worker -l info -Q ai"),
+        ("ai ", "charts", "celery -A APP worker -l info -Q 'ai '"),
+    ],
+)
+def test_a_blank_is_part_of_a_queues_name(sent_to, consumed, hint):
+    survey = Survey("here", tasks=(TaskDecl("shop.nap", queue=sent_to),))
+    worker = replace(node(), queues=(consumed,))
+    fleet = WorkerFleet(1, (worker,), clients=(CONSUMER,), taken=NOW)
+    look = Look(fleet, QueueDepths({sent_to: Queue(sent_to)}, taken=NOW))
+    lonely = watch(look, lambda: look, frozenset({sent_to}), 0.7)
     registry.load()
-    found = next(iter(registry["celery.queues"].run(context(node(), survey=survey, watch=lonely, absence=Absence()))))
-    assert "begins or ends with a blank" in found.message
-    assert found.hint == "write 'ai' for 'ai ' in task_routes; restart whoever sends"
+    found = next(iter(registry["celery.queues"].run(context(worker, survey=survey, watch=lonely, absence=Absence()))))
+    assert ("a blank is part of a name" in found.message) == (consumed.strip() == "ai")
+    assert found.hint == hint
 
 
 def test_limits_nobody_enforces():

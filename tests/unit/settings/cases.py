@@ -24,6 +24,7 @@ from tests.unit.settings.surveys import (
     TOPIC,
     UNBOUND,
     core,
+    crontab,
     groups,
     name,
     project,
@@ -139,6 +140,18 @@ SPEAKS: list[tuple[Callable[..., Any], Survey, str, str]] = [
         "the solo pool ignores",
     ),
     (delivery.time_limits, project(tasks=task(time_limit=60, soft_time_limit=60)), "WARNING", "cannot fire"),
+    (
+        delivery.time_limits,
+        project(tasks=task(time_limit=60, soft_time_limit=90), versions={"celery": "5.5.0"}),
+        "ERROR",
+        "gets a ValueError",
+    ),
+    (
+        delivery.time_limits,
+        project(tasks=task(time_limit=60, soft_time_limit=90), versions={"celery": "5.4.0"}),
+        "WARNING",
+        "cannot fire",
+    ),
     (delivery.multiplier, project(conf={"worker_prefetch_multiplier": 0}), "WARNING", "the whole queue"),
     (
         delivery.multiplier,
@@ -178,6 +191,9 @@ SPEAKS: list[tuple[Callable[..., Any], Survey, str, str]] = [
         "did you mean 'jobs.tasks.render'?",
     ),
     (routing.beat_tasks, project(extra={"beat_replaced": ["nightly"]}), "ERROR", "nightly of"),
+    (routing.beat_schedule, project(beat={"n": {"task": "x", "seconds": 0.0}}), "ERROR", "without a pause"),
+    (routing.beat_schedule, project(beat={"n": crontab(60, 1)}), "WARNING", "due 60 times"),
+    (routing.beat_schedule, project(beat={"n": crontab(60, 24, daily=False)}), "WARNING", "due 1440 times"),
     (
         routing.queue_order,
         project(
@@ -346,6 +362,8 @@ SILENT: list[tuple[Callable[..., Any], Survey]] = [
         routing.routed_names,
         project(conf={"task_routes": {"jobs.*": {"queue": "a"}, "jobs.tasks.render": {"queue": "b"}}}),
     ),
+    (routing.beat_schedule, project(beat={"n": crontab(1, 1), "m": crontab(60, 9), "k": crontab(60, 24)})),
+    (routing.beat_schedule, project(beat={"n": {"task": "x", "seconds": 0.5}})),
     (routing.beat_tasks, project(beat={"n": {"task": "celery.backend_cleanup"}, "m": {"task": "jobs.tasks.render"}})),
     (results.result_backend, project(extra={"results_backend": "DisabledBackend"})),
     (results.result_backend, project(conf={"result_backend": "django-cache", "cache_backend": "far"}, django=LOCMEM)),

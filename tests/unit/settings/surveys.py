@@ -48,6 +48,11 @@ def groups(*joined: str | None, sent: str | None = "job-*", complete: bool = Tru
     return {"usage": uses, "usage_complete": complete}
 
 
+def crontab(minute: int, hour: int, *, daily: bool = True) -> dict[str, Any]:
+    fields = {"minute": minute, "hour": hour, "daily": daily}
+    return {"task": "x", "seconds": None, "schedule": "<crontab>", "crontab": fields}
+
+
 def name(kind: str, **told: Any) -> dict[str, Any]:
     entry = {"kind": kind, "name": "CELERY_X", "meant": None, "meant_is_set": False, **told}
     return {"settings_names": [entry]}

@@ -34,6 +34,8 @@ def test_a_sound_project_of_any_shape_has_no_failure(name, project, diagnosed):
 
 
 APPENDED = [
+    (OVERLAY, "CELERY_BROKER_TRANSPORT_OPTIONS = {'visibility_timout': 7200}", "celery.names", "visibility_timeout?"),
+    (OVERLAY, "CELERY_BEAT_SCHEDULE['nightly']['schedule'] = 0", "celery.beat_schedule", "without a pause"),
     (LIVE, "CELERY_TASK_ALWAYS_EAGERR = True", "celery.names", "CELERY_TASK_ALWAYS_EAGER"),
     (LIVE, "TASK_ALWAYS_EAGER = True", "celery.names", "CELERY_TASK_ALWAYS_EAGER"),
     (OVERLAY, "del CELERY_BROKER_URL\nCELERY_BROKER_ULR = 'redis://h/0'", "celery.names", "CELERY_BROKER_URL"),
@@ -116,6 +118,31 @@ def test_a_broker_from_the_environment(project, diagnosed, monkeypatch):
     assert failed(results) == ["celery.environment"]
     assert "redis://:***@elsewhere:6379/7" in results["celery.environment"].findings[0].message
     assert "env-s3cret" not in repr(results)
+
+
+def test_a_name_misspelt_in_code(project, diagnosed):
+    folder = project("plain")
+    add(
+        folder,
+        "tasks.py",
+        "app.conf.task_time_limits = 60\napp.conf.task_soft_time_limit = 30\napp.conf.shop_limit = 5",
+    )
+    results = diagnosed(folder)
+    assert failed(results) == ["celery.names"]
+    (finding,) = results["celery.names"].findings
+    assert "did you mean task_time_limit?" in finding.hint
+
+
+def test_a_crontab_without_a_minute(project, diagnosed):
+    folder = project(OVERLAY)
+    add(
+        folder,
+        SETTINGS[OVERLAY],
+        """from celery.schedules import crontab
+CELERY_BEAT_SCHEDULE['nightly']['schedule'] = crontab(hour=3)""",
+    )
+    (finding,) = diagnosed(folder)["celery.beat_schedule"].findings
+    assert "due 60 times on each of its days: <crontab: * 3 * * *" in finding.message
 
 
 def test_old_names_mixed_with_new_ones(project, diagnosed):

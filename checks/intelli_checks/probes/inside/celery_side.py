@@ -135,6 +135,7 @@ def drivers(interview: Any) -> Facts:
     yield "broker_refused", _refused(app)
     yield "driver_wanted", driver_wanted()
     yield "results_backend", _backend(app)
+    yield "option_names", list(names.options(app))
 
 
 def _replaced(interview: Any, app: Any) -> list[str]:
@@ -253,9 +254,20 @@ def _beat_entry(entry: Any) -> dict[str, Any]:
         "task": get("task"),
         "schedule": repr(schedule)[:200] if every is None else f"every {every:g} s",
         "seconds": every,
+        "crontab": _crontab(schedule),
         "queue": values.plain(options.get("queue")),
         "expires": values.number(options.get("expires")),
     }
+
+
+def _crontab(schedule: Any) -> dict[str, Any] | None:
+    """How many minutes and hours of a day a crontab names, and whether it names every day."""
+    fields = [getattr(schedule, name, None) for name in ("minute", "hour", "day_of_week", "day_of_month")]
+    sizes = [len(field) for field in fields if isinstance(field, (set, frozenset))]
+    if len(sizes) < len(fields):
+        return None
+    minute, hour, weekday, day = sizes
+    return {"minute": minute, "hour": hour, "daily": weekday == 7 and day == 31}
 
 
 def tasks(interview: Any) -> Facts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from . import values
@@ -17,9 +17,12 @@ CLOSE = 0.84
 
 def judge(interview: Any, app: Any) -> list[dict[str, Any]]:
     """One entry per suspicious name: kind `unknown`, `unprefixed` or `ignored`, with what was probably meant."""
+    entries = list(_misspelt(app.conf))
     settings = getattr(interview, "settings", None)
-    if settings is None:
-        return []
+    return entries if settings is None else entries + _of_django(settings, app)
+
+
+def _of_django(settings: Any, app: Any) -> list[dict[str, Any]]:
     from celery.app import defaults
 
     prefix = (getattr(app, "namespace", None) or "CELERY").upper() + "_"
@@ -30,13 +33,46 @@ def judge(interview: Any, app: Any) -> list[dict[str, Any]]:
     return entries + list(_ignored(declared, prefix, app.conf, defaults.DEFAULTS))
 
 
+def _misspelt(conf: Any) -> Iterator[dict[str, Any]]:
+    """What `app.conf.NAME = ...` or a configuration module sets under a name close to one that is not set.
+
+    A module has names of its own, so that one which is close to nothing is no mistake.
+    """
+    from celery.app import defaults
+
+    told = {str(name) for layer in list(getattr(conf, "maps", ()))[:-1] for name in layer}
+    for name in sorted(told - defaults.DEFAULTS.keys()):
+        meant = _close(name, defaults.DEFAULTS) if name.islower() else None
+        if meant and not conf.value_set_for(meant):
+            yield {"kind": "unknown", "name": name, "meant": meant, "meant_is_set": False}
+
+
+def options(app: Any) -> Iterator[dict[str, Any]]:
+    """Transport options kombu does not know, where one it knows is close; it takes any without a word."""
+    given = app.conf.get("broker_transport_options")
+    if not isinstance(given, dict):
+        return
+    try:
+        known = app.connection().get_transport_cls().Channel.from_transport_options
+    except Exception:  # noqa: BLE001 - no driver, no such transport: another check tells
+        return
+    for name in sorted(str(name) for name in given.keys() - set(known)):
+        if (meant := _close(name, known)) and meant not in given:
+            place = f"broker_transport_options[{name!r}]"
+            yield {"kind": "unknown", "name": place, "meant": meant, "meant_is_set": False}
+
+
+def _close(name: str, known: Iterable[str]) -> str | None:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=CLOSE)
+    return close[0] if close else None
+
+
 def _unknown(declared: dict[str, Any], prefix: str, known: Any) -> Iterator[dict[str, Any]]:
     for name in sorted(declared):
         tail = name[len(prefix) :].lower()
         if not name.startswith(prefix) or name in known or tail.startswith(FOREIGN_PREFIXES):
             continue
-        close = difflib.get_close_matches(name, known, n=1, cutoff=CLOSE)
-        meant = close[0] if close else None
+        meant = _close(name, known)
         yield {"kind": "unknown", "name": name, "meant": meant, "meant_is_set": meant in declared}
 
 
