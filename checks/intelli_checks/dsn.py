@@ -104,13 +104,24 @@ class Dsn:
     @property
     def database(self) -> int:
         """The Redis database number; kombu's `virtual_host` and redis-py's `db` options count, 0 when none is given."""
-        where = self.options.get("virtual_host") or self.options.get("db")
-        if where is None and self._url and not self.unix_path:
-            where = unquote(self._url.path).strip("/")
         try:
-            return int(where or 0)
+            return int(self._where or 0)
         except ValueError:
             return 0
+
+    @property
+    def names_database(self) -> bool:
+        """Whether the URL says which database, rather than leaving it at 0."""
+        return bool(self._where)
+
+    @property
+    def _where(self) -> str:
+        where = self._database_option
+        return unquote(self._url.path).strip("/") if not where and self._url and not self.unix_path else where
+
+    @property
+    def _database_option(self) -> str:
+        return self.options.get("virtual_host") or self.options.get("db") or ""
 
     @property
     def unencoded(self) -> bool:
@@ -120,13 +131,10 @@ class Dsn:
     @property
     def wrong_database(self) -> str:
         """What stands where kombu wants the number of a database; empty where that is fine."""
-        where = self.options.get("virtual_host") or self.options.get("db")
-        if where is None and self._url and not self.unix_path:
-            where = unquote(self._url.path).strip("/")
         try:
-            int(where or 0)
+            int(self._where or 0)
         except ValueError:
-            return safe(where)
+            return safe(self._where)
         return ""
 
     def on_database(self, number: int) -> Dsn:

@@ -66,7 +66,7 @@ def _told(fleet: WorkerFleet, broker: Dsn) -> Dsn | None:
     """The one result backend of all workers; they mask its password, which is the broker's when both are one server."""
     urls = {str(node.conf["result_backend"]) for node in fleet.nodes if node.conf.get("result_backend")}
     dsn = Dsn(urls.pop()) if len(urls) == 1 else None
-    if dsn is None or not dsn.is_redis:
+    if dsn is None or not dsn.is_redis or dsn.unix_path:  # a socket's database is an option, which workers leave out
         return None
     if (dsn.host, dsn.port, dsn.unix_path) == (broker.host, broker.port, broker.unix_path):
         return broker.on_database(dsn.database)
@@ -217,9 +217,16 @@ def stored_elsewhere(node: Node, expected: Dsn | None) -> bool:
     told = node.conf.get("result_backend")
     if not told or expected is None or not expected.is_redis:
         return False
-    return _place(Dsn(str(told))) != _place(expected)
+    written = Dsn(str(told))
+    other_database = written.database != expected.database and not _left_out(written, expected)
+    return _place(written) != _place(expected) or other_database
 
 
 def _place(dsn: Dsn) -> tuple[Any, ...]:
     host = "127.0.0.1" if dsn.host == "localhost" else dsn.host
-    return dsn.transport, dsn.unix_path or (host, dsn.port), dsn.database
+    return dsn.transport, dsn.unix_path or (host, dsn.port)
+
+
+def _left_out(told: Dsn, expected: Dsn) -> bool:
+    """Whether `told` cannot name the database: workers mask their URL (kombu's sanitize_url), which drops options."""
+    return bool(told.unix_path) or bool(expected.options.keys() & {"virtual_host", "db"} and not told.names_database)
