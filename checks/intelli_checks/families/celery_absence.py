@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -47,9 +48,7 @@ def said_elsewhere(project: Survey) -> str:
 
 def _nobody(ctx: Context) -> Iterator[Finding]:
     absence, fleet = ctx.absence, ctx.fleet
-    told = ctx.project is not None and not ctx.project.error("tasks")
-    known = {task.name for task in ctx.project.tasks} if ctx.project and told else None
-    related = [place for place in absence.elsewhere if _ours(place, known)]
+    related = [place for place in absence.elsewhere if _ours(place, _known(ctx))]
     if fleet.consuming:  # then another database is not the reason: staging and production may share a server
         related = [place for place in related if place.kind == "prefix"]
     if related:
@@ -129,12 +128,31 @@ def _connected(process: Process, ctx: Context) -> list[Client]:
 def belongs(process: Process, ctx: Context) -> bool:
     """Whether a local worker process is this project's: it talks to this database, or runs in the project's directory.
 
-    One that consumes on another database was asked there for its tasks, and has none of the project's: a neighbour.
+    One that consumes on another database was asked there for its tasks, and has none of the project's: a neighbour. So
+    is the worker of another application that lives in the same repository.
     """
+    if _of_another_app(process, ctx):
+        return False
     here = {str(ctx.target.directory.resolve()), ctx.project.project} if ctx.project else set()
     connected = _connected(process, ctx)
     away = any(client.consumes and client.database != ctx.layout.dsn.database for client in connected)
     return process.directory in here or (bool(connected) and not away)
+
+
+def _of_another_app(process: Process, ctx: Context) -> bool:
+    """Whether it told that it has none of the project's tasks, or was started with an app of another package."""
+    strangers = (place for place in ctx.absence.elsewhere if not _ours(place, _known(ctx)))
+    if process.pid in {node.pid for place in strangers for node in place.fleet.nodes}:
+        return True
+    named = re.search(r"\s(?:-A|--app)[ =]?(\w+)\.\w", process.command)
+    package, dot, _ = str(ctx.project and ctx.project.celery_app).partition(".")
+    return bool(named and dot) and named[1] != package
+
+
+def _known(ctx: Context) -> set[str] | None:
+    """The names of the project's tasks; None where it did not tell."""
+    told = ctx.project is not None and not ctx.project.error("tasks")
+    return {task.name for task in ctx.project.tasks} if ctx.project and told else None
 
 
 def _ours(place: Elsewhere, known: set[str] | None) -> bool:

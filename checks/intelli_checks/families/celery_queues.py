@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from intelli_checks.context import Context
 from intelli_checks.families.celery_absence import starting
+from intelli_checks.families.celery_tasks import ours
 from intelli_checks.families.declared import idle_routes, spelt
 from intelli_checks.families.wording import ago, count, listed, start_command
 from intelli_checks.model import Finding, Severity, Skip, fail, info, warn
@@ -159,7 +160,7 @@ def _meant_for(ctx: Context, name: str) -> tuple[str, str] | None:
         return None
     for other in sorted(ctx.fleet.queues - declared(project)):
         for node in ctx.fleet.consumers(other):
-            if node.conf and node.conf.get("task_default_queue", DEFAULT_QUEUE) == other:
+            if node in ours(ctx) and node.conf and node.conf.get("task_default_queue", DEFAULT_QUEUE) == other:
                 who, option = safe(node.name), spelt(ctx, "task_default_queue")
                 return (
                     f"{who} consumes {safe(other)}: that is its task_default_queue, the project's is {safe(name)}",

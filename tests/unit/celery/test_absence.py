@@ -125,6 +125,29 @@ def test_a_worker_on_another_broker_is_told_with_its_address():
     assert _local_worker(3, "10.0.0.5:5432").startswith("WARNING: worker process 7 was started 3 s ago")
 
 
+MAILS = node(pid=7, registered={"mail.tasks.send": {}})
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "command", "ours"),
+    [
+        ((), "celery -A shop.celery worker", True),
+        ((), "celery --app=shop.work:app worker", True),
+        ((), "celery worker", True),
+        ((), "celery -A mail.celery worker", False),
+        ((Elsewhere("database", "3", WorkerFleet(1, (MAILS,))),), "celery -A work worker", False),
+        ((Elsewhere("database", "3", WorkerFleet(1, (replace(MAILS, pid=8),))),), "celery -A work worker", True),
+    ],
+)
+def test_the_worker_of_another_application_in_this_folder_is_not_the_project_s(elsewhere, command, ours):
+    process = Process(7, 1, "sleeping", age=600, directory="/srv/shop", command=command, peers=("10.0.0.9:6379",) * 2)
+    survey = replace(sent_here(), project="/srv/shop", celery_app="shop.celery:app")
+    absence = Absence(local=(process,), elsewhere=elsewhere)
+    ctx = context(fleet=WorkerFleet(0, (), clients=(), taken=NOW), survey=survey, absence=absence)
+    (found,) = ask("celery.workers", ctx)
+    assert ("the project's worker process 7" in found) is ours
+
+
 @pytest.mark.parametrize(
     ("age", "remote", "said"),
     [

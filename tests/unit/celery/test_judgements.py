@@ -285,6 +285,14 @@ def test_a_worker_with_another_default_queue_explains_the_one_nobody_consumes():
     assert "w@h consumes shop: that is its task_default_queue, the project's is celery" in found
 
 
+def test_the_worker_of_another_application_explains_no_queue_nobody_consumes():
+    """Two applications of one repository on one broker: their default queues were to be made one."""
+    worker = node(queues=("mail",), conf={"task_default_queue": "mail"}, registered={"mail.tasks.send": {}})
+    found = _unconsumed(sent_here(), worker)
+    assert found
+    assert not [line for line in found if "task_default_queue" in line]
+
+
 def test_a_pattern_that_takes_no_task_explains_the_queue_nobody_consumes():
     survey = sent_here(task_routes={"shp.tasks.*": {"queue": "slow"}})
     (found,) = _unconsumed(survey, node(queues=("slow",), conf={"accept_content": ["json"]}))

@@ -118,6 +118,24 @@ HOMES = [
 ]
 
 
+NAMED_WHOLE = "from celery import Celery\napp = Celery('x', include=['acme.jobs.tasks'])\n"
+SPACES = [
+    ({"pyproject.toml": "", "src/acme/jobs/__init__.py": "", "src/acme/jobs/celery_app.py": APP}, "src", "."),
+    ({"pyproject.toml": "", "acme/jobs/__init__.py": "", "acme/jobs/celery_app.py": NAMED_WHOLE}, ".", "."),
+    ({"pyproject.toml": "", "acme/jobs/__init__.py": "", "acme/jobs/celery_app.py": APP, "acme/jobs/tasks.py":
+      "from acme.jobs.celery_app import app\n"}, ".", "."),
+    ({"pyproject.toml": "", "acme/jobs/celery_app.py": NAMED_WHOLE}, ".", "."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "root", "home"), SPACES)
+def test_an_app_in_a_namespace_package_is_called_by_its_whole_name(files, root, home, tmp_path):
+    """A namespace package has no __init__.py: the folder above it is what modules are imported from."""
+    project = find_project(write(tmp_path, files))
+    assert (project.app, project.root) == ("acme.jobs.celery_app:app", (tmp_path / root).resolve())
+    assert project.home == (tmp_path / home).resolve()
+
+
 @pytest.mark.parametrize(("files", "home"), HOMES)
 def test_a_src_layout_is_run_from_the_folder_above(files, home, tmp_path):
     project = find_project(write(tmp_path, files))

@@ -212,11 +212,25 @@ def find_app(root: Path, settings: str | None = None, depth: int = MAX_DEPTH) ->
 
 
 def _import_root(path: Path, root: Path) -> Path:
-    """The folder that must be on `sys.path`: the first one that is not itself a package."""
-    folder = path.parent
-    while folder != root and (folder / "__init__.py").is_file():
-        folder = folder.parent
-    return folder
+    """The folder that must be on `sys.path`: the first one that is not itself a package, namespace packages included.
+
+    Nothing marks those but how modules are called: below a `src`, and in the absolute names the package's files use.
+    """
+    below = path.relative_to(root).parts[:-1]
+    if "src" in below:
+        return root.joinpath(*below[: below.index("src") + 1])
+    folders = [root.joinpath(*below[:depth]) for depth in range(1, len(below) + 1)]
+    named = next((folder for folder in folders if _is_named(folder, path)), None)
+    if named:
+        return named.parent
+    return next((folder for folder in reversed([root, *folders]) if not (folder / "__init__.py").is_file()), root)
+
+
+def _is_named(folder: Path, path: Path) -> bool:
+    """Whether a file beside `path` calls what lies in `folder`, on the way to it, by a name that begins with it."""
+    name = f"{folder.name}.{path.relative_to(folder).with_suffix('').parts[0]}"
+    called = re.compile(rf"(?:\b(?:from|import)\s+|['\"]){re.escape(name)}\b")
+    return any(called.search(_text(file)) for file in sorted(path.parent.glob("*.py"))[:MAX_FILES])
 
 
 _COMMAND = re.compile(r"\bcelery\b[\"', ]+(?:[^\n]*?[\"', ])?(?:-A|--app)[\"', =]+([A-Za-z_][\w.]*(?::\w+)?)")
