@@ -146,7 +146,7 @@ def _of_another_app(process: Process, ctx: Context) -> bool:
         return True
     named = re.search(r"\s(?:-A|--app)[ =]?(\w+)\.\w", process.command)
     package, dot, _ = str(ctx.project and ctx.project.celery_app).partition(".")
-    return bool(named and dot) and named[1] != package
+    return bool(named and dot and named[1] != package)
 
 
 def _known(ctx: Context) -> set[str] | None:

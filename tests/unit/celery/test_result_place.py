@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from tests.unit.celery.states import node
 
 from intelli_checks.dsn import Dsn
 from intelli_checks.probes import results
 from intelli_checks.probes.workers import WorkerFleet
-from tests.unit.celery.states import node
 
 SOCKET = "redis+socket:///run/r.sock"
 
