@@ -83,6 +83,15 @@ def _participate(request: dict[str, Any], aliases: list[str], name: str, expecte
     return [talk.told for talk in talks]
 
 
+async def _delete(lent: Any, *keys: str) -> None:
+    """channels_redis lends a client of redis-py; until release 4 something to enter for one of aioredis."""
+    if hasattr(lent, "delete"):
+        await lent.delete(*keys)
+        return
+    async with lent as client:
+        await client.delete(*keys)
+
+
 class Talk:
     """One participant in one layer."""
 
@@ -127,7 +136,7 @@ class Talk:
         if hasattr(layer, "client_prefix") and hasattr(layer, "connection"):
             key = layer.prefix + layer.non_local_name(channel)
             for host in range(layer.ring_size):
-                await layer.connection(host).delete(key, key + "$inflight")
+                await _delete(layer.connection(host), key, key + "$inflight")
 
     async def _converse(self, layer: Any, channel: str) -> None:
         """Until everybody was heard and has heard us, or the time is up; then once more for those who still listen."""
