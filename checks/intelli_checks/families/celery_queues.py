@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 
 from intelli_checks.context import Context
 from intelli_checks.families.celery_absence import starting
-from intelli_checks.families.celery_tasks import ours
 from intelli_checks.families.declared import idle_routes, spelt
+from intelli_checks.families.neighbours import ours
 from intelli_checks.families.wording import ago, count, listed, start_command
 from intelli_checks.model import Finding, Severity, Skip, fail, info, warn
 from intelli_checks.probes.layout import Layout

@@ -7,8 +7,9 @@ from contextlib import suppress
 
 from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
-from intelli_checks.families.celery_tasks import of_another_app, ours
+from intelli_checks.families.celery_tasks import of_another_app
 from intelli_checks.families.declared import spelt
+from intelli_checks.families.neighbours import ours
 from intelli_checks.families.wording import count, listed
 from intelli_checks.model import Finding, Skip, fail, info, warn
 from intelli_checks.probes.results import stored_elsewhere

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from intelli_checks.context import Context
-from intelli_checks.families.celery_tasks import ours
+from intelli_checks.families.neighbours import ours
 from intelli_checks.families.wording import listed, project_of
 from intelli_checks.model import Finding, fail, warn
 from intelli_checks.probes.nodes import Node

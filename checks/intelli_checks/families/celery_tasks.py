@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from intelli_checks.context import Context
 from intelli_checks.families.celery_workers import apart
+from intelli_checks.families.neighbours import ours, own_tasks
 from intelli_checks.families.wording import count, listed, project_of, start_command
 from intelli_checks.model import Finding, fail, info, warn
 from intelli_checks.probes.nodes import Node
@@ -27,20 +28,6 @@ def of_another_app(node: Node, project: Survey) -> bool:
     """Whether this worker, which is sent the project's tasks, was started with an app that has none."""
     own = any(not name.startswith("celery.") for name in node.registered)
     return node.profiled and not own and bool(_sent_to(node, project))
-
-
-def ours(ctx: Context) -> tuple[Node, ...]:
-    """The workers whose versions and settings are this project's business: not those of a neighbour on the same Redis.
-
-    A neighbour knows tasks of its own and none of the project's; where the project cannot be asked, none of the first.
-    """
-    nodes = ctx.fleet.nodes
-    known = _own(task.name for task in ctx.project.tasks) if ctx.project else _own(nodes[0].registered if nodes else ())
-    return tuple(node for node in nodes if not known or not (own := _own(node.registered)) or known & own)
-
-
-def _own(names: Iterable[str]) -> set[str]:
-    return {name for name in names if not name.startswith("celery.")}
 
 
 @check("celery.tasks", needs=["celery.workers", "celery.nodenames"])
@@ -82,7 +69,7 @@ def tasks(ctx: Context) -> Iterator[Finding]:
 
 def _stranger(ctx: Context, node: Node, project: Survey) -> Finding | None:
     """A worker that knows tasks of its own and none of the project's: two applications in one queue."""
-    theirs = sorted(_own(node.registered))
+    theirs = sorted(own_tasks(node.registered))
     if node in ours(ctx):
         return None
     shared = sorted({str(task.queue) for task in _sent_to(node, project)})
