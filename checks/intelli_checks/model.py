@@ -100,6 +100,10 @@ class Unavailable(Exception):
         return fail(str(self), hint=self.hint, subject=self.subject, **self.facts)
 
 
+class OutOfTime(Unavailable):
+    """Raised by a probe that was given less time than an answer takes: nothing is proved, so nothing FAILED."""
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """A named question about the system and the function that answers it."""

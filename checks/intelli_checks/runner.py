@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from intelli_checks.context import Context
-from intelli_checks.model import Check, Finding, Outcome, Report, Result, Skip, Unavailable
+from intelli_checks.model import Check, Finding, Outcome, OutOfTime, Report, Result, Skip, Unavailable
 from intelli_checks.text import scrub
 
 
@@ -144,11 +144,13 @@ class _Task(threading.Thread):
         return time.monotonic() - self.began.result() if self.began.done() else 0.0
 
     def fail(self, outage: Unavailable) -> None:
-        """An outage is this check's failure, unless a check declared before it has named its cause."""
+        """An outage is this check's failure, unless a check declared before it has named its cause, or time was up."""
         cause = self.others.get(outage.cause or "")
         if cause and cause is not self and cause.result().blocks:
             why = cause.result().because or cause.check.id
             self.settle(Outcome.SKIPPED, f"because of {why}", because=why)
+        elif isinstance(outage, OutOfTime):
+            self.settle(Outcome.ERRORED, f"{outage}; {outage.hint}")
         else:
             self.found.append(outage.as_finding())
             self.judge()

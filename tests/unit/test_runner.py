@@ -13,6 +13,7 @@ import pytest
 from intelli_checks import Check, Finding, Outcome, Skip, Stage, Unavailable, fail, info, warn
 from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
+from intelli_checks.model import OutOfTime
 from intelli_checks.registry import Registry, UnknownCheck
 from intelli_checks.runner import diagnose, run
 from intelli_checks.target import Target
@@ -205,3 +206,18 @@ def test_an_outage_that_names_the_check_itself_as_its_cause_is_said_there_and_on
 
     store, sample = diagnose([a_check("t.store", gone, timeout=2.0), a_check("t.sample", gone)], ctx()).results
     assert (store.outcome, sample.outcome, sample.because) == (Outcome.FAILED, Outcome.SKIPPED, "t.store")
+
+
+def test_what_had_no_time_could_not_tell_and_blocks_what_needs_it():
+    def late(_ctx: Context) -> Iterator[Finding]:
+        raise OutOfTime("the import was not done after 1.8 s", hint="give it longer: --timeout 60")
+        yield
+
+    report = diagnose([a_check("t.app", late), a_check("t.queues", ok, needs=("t.app",))], ctx())
+    first, second = report.results
+    assert (first.outcome, first.reason) == (
+        Outcome.ERRORED,
+        "the import was not done after 1.8 s; give it longer: --timeout 60",
+    )
+    assert (second.outcome, second.because) == (Outcome.SKIPPED, "t.app")
+    assert report.exit_code() == 3

@@ -8,7 +8,7 @@ from typing import Any
 
 from intelli_checks import Finding, Skip, Stage, check, fail, info, warn
 from intelli_checks.context import Context
-from intelli_checks.families.declared import for_tests, of_celery, place_of
+from intelli_checks.families.declared import for_tests, of_celery, place_of, told_in_time
 from intelli_checks.probes.survey import Survey
 
 _STEPS = {
@@ -32,7 +32,7 @@ def app(ctx: Context) -> Iterator[Finding]:
     """
     surveys = ctx.surveys
     for survey in surveys.values():
-        if error := survey.error(*_STEPS):
+        if error := told_in_time(survey.error(*_STEPS)):
             yield _broken(survey, error, survey.place if len(surveys) > 1 else "")
     if not any(survey.celery_app or survey.errors for survey in surveys.values()):
         raise Skip(f"no Celery app found in {ctx.survey.project}; name it with --app MODULE")

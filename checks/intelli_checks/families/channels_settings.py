@@ -8,7 +8,16 @@ from functools import lru_cache
 
 from intelli_checks import Finding, Skip, Stage, check, fail, info, warn
 from intelli_checks.dsn import Dsn
-from intelli_checks.families.declared import close_to, for_tests, listed, of_channels, place_of, usage, version_of
+from intelli_checks.families.declared import (
+    close_to,
+    for_tests,
+    listed,
+    of_channels,
+    place_of,
+    told_in_time,
+    usage,
+    version_of,
+)
 from intelli_checks.families.wording import in_lower_case
 from intelli_checks.probes.survey import LayerDecl, Survey
 
@@ -184,7 +193,7 @@ def asgi(survey: Survey) -> Iterator[Finding]:
             subject=where,
         )
         return
-    if error := survey.error("asgi"):
+    if error := told_in_time(survey.error("asgi")):
         where = place_of(survey, error)
         yield fail(
             f"the ASGI application does not load: {error['type']}: {error['message']}"

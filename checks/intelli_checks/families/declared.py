@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Any, TypeAlias
 
 from intelli_checks.context import Context
-from intelli_checks.model import Finding, Skip, fail
+from intelli_checks.model import Finding, OutOfTime, Skip, fail
 from intelli_checks.probes.survey import Survey
 
 Judge: TypeAlias = "Callable[[Survey], Iterable[Finding]]"
@@ -32,6 +32,13 @@ def of_django(judge: Judge) -> Answer:
 def of_channels(judge: Judge) -> Answer:
     """Ask `judge` about each place that declares a channel layer or a WebSocket route; Skip where none does."""
     return _asked(judge, uses_channels, "this project does not use Channels")
+
+
+def told_in_time(error: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """The error itself; raises OutOfTime where nothing broke and the project had no time to tell."""
+    if error and error["type"] == OutOfTime.__name__:
+        raise OutOfTime(str(error["message"]), hint=str(error["hint"]))
+    return error
 
 
 def version_of(survey: Survey, name: str) -> tuple[int, ...] | None:

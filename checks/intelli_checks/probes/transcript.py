@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from intelli_checks.dsn import Dsn
-from intelli_checks.model import Skip, Unavailable
+from intelli_checks.model import OutOfTime, Skip, Unavailable
 from intelli_checks.probes import interview
 from intelli_checks.probes.interview import Answer
 from intelli_checks.probes.survey import Audit, LayerDecl, QueueDecl, Survey, TaskDecl
@@ -18,7 +18,11 @@ ESSENTIAL = ("interpreter", "project", "settings", "app", "celery")
 """Stages without which nothing can be judged."""
 PATIENCE = 5.0
 """Seconds below which nothing is said to hang: a busy machine takes three to import a large project."""
+ENOUGH = 60
+"""Seconds in which any project is imported."""
 _DOING = {
+    "interpreter": "starting the project's interpreter",
+    "project": "finding the project",
     "settings": "importing the settings",
     "app": "importing the Celery app",
     "celery": "reading the Celery configuration",
@@ -89,16 +93,17 @@ def _not_started(place: Place, error: OSError) -> Unavailable:
 def _heard(place: Place, answer: Answer) -> Answer:
     """`answer` if it holds the essential; what is missing at the end becomes an error of its stage."""
     if not answer.stages:
-        raise Unavailable(
+        late = answer.seconds < PATIENCE and _ended_by_us(answer) and not answer.stderr.strip()
+        raise (OutOfTime if late else Unavailable)(
             f"{safe(' '.join(place.argv))} said nothing about the project: {_last_words(answer)}",
-            hint=f"try it yourself: {safe(' '.join(place.argv))} -c 'print(1)'",
+            hint=_LONGER if late else f"try it yourself: {safe(' '.join(place.argv))} -c 'print(1)'",
             subject=_subject(place),
         )
     if answer.ended:
         return answer
     stopped = _stopped(answer)
     if answer.stages[-1] in ESSENTIAL:
-        raise Unavailable(
+        raise (OutOfTime if stopped["type"] == OutOfTime.__name__ else Unavailable)(
             stopped["message"], hint=stopped["hint"], subject=_subject(place), seconds=round(answer.seconds, 1)
         )
     answer.errors.append(stopped)
@@ -110,7 +115,7 @@ def _stopped(answer: Answer) -> dict[str, Any]:
     stage = answer.stages[-1]
     doing = _DOING.get(stage, stage)
     error: dict[str, Any] = {"step": stage, "type": "Timeout", "file": None, "line": None, "module": None}
-    late = answer.returncode in {None, -9} or interview.TIMEOUT in answer.stderr
+    late = _ended_by_us(answer) or interview.TIMEOUT in answer.stderr
     # One that died while it told where it stood, for threads that ran on, was not in the last place it names.
     where = interview.hang(answer.stderr) if (answer.returncode or -9) in {1, -9} else None
     if where:
@@ -118,14 +123,16 @@ def _stopped(answer: Answer) -> dict[str, Any]:
         error.update(file=where.file, line=where.line)
         at = f"at {where.file}:{where.line} in {where.function}{inside}"
         if answer.seconds < PATIENCE:
+            error["type"] = OutOfTime.__name__
             error["message"] = f"{doing} was not done after {answer.seconds:.1f} s; it was {at}"
-            error["hint"] = "give it longer with --timeout"
+            error["hint"] = _LONGER
         else:
             error["message"] = f"{doing} hangs {at}"
             error["hint"] = "modules must not connect, wait or compute while they are imported: move it into a function"
     elif late:
+        error["type"] = OutOfTime.__name__
         error["message"] = f"{doing} was not done after {answer.seconds:.1f} s"
-        error["hint"] = "give it longer with --timeout, or see what is slow: python -X importtime"
+        error["hint"] = f"{_LONGER}; what is slow: python -X importtime"
     else:
         error["type"] = "Exit"
         error["message"] = f"{doing} ended the interpreter (exit code {answer.returncode}): {_last_words(answer)}"
@@ -133,16 +140,23 @@ def _stopped(answer: Answer) -> dict[str, Any]:
     return error
 
 
+_LONGER = f"give it longer: intelli-ops check --timeout {ENOUGH}"
+
+
 def _subject(place: Place) -> str:
     """The place's name, where it tells the reader more than that it is this machine."""
     return place.name if place.remote else ""
+
+
+def _ended_by_us(answer: Answer) -> bool:
+    return answer.returncode in {None, -9}
 
 
 def _last_words(answer: Answer) -> str:
     lines = [line.strip() for line in answer.stderr.splitlines() if line.strip()]
     if lines:
         return safe(lines[-1])[:300]
-    if answer.returncode in {None, -9}:  # the latter is how we end one that is late
+    if _ended_by_us(answer):
         return f"no answer after {answer.seconds:.1f} s"
     return f"exit code {answer.returncode}, no message"
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from intelli_checks.model import Unavailable
+from intelli_checks.families.declared import told_in_time
+from intelli_checks.model import OutOfTime, Unavailable
 from intelli_checks.probes import transcript
 from intelli_checks.probes.interview import Answer, hang
 from intelli_checks.target import Place
@@ -55,3 +56,32 @@ def test_an_interpreter_that_dies_of_itself_is_told_to_have_ended():
     answer = Answer(stages=["settings"], stderr="Fatal Python error", returncode=-11, seconds=3.0)
     with pytest.raises(Unavailable, match="ended the interpreter"):
         transcript._heard(Place("here", ("python",), Path()), answer)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (Answer(stages=["settings"], stderr=DUMP, returncode=1, seconds=1.8), "was not done after 1.8 s; it was at"),
+        (Answer(stages=["project"], returncode=-9, seconds=1.0), "finding the project was not done after 1.0 s"),
+        (Answer(returncode=-9, seconds=0.4), "no answer after 0.4 s"),
+    ],
+    ids=["in the settings", "before them", "not even begun"],
+)
+def test_too_short_a_time_proves_nothing_and_says_what_to_type(answer, told):
+    with pytest.raises(OutOfTime, match=told) as late:
+        transcript._heard(Place("here", ("python",), Path()), answer)
+    assert "intelli-ops check --timeout 60" in late.value.hint
+
+
+def test_an_import_that_hangs_is_no_lack_of_time():
+    answer = Answer(stages=["settings"], stderr=DUMP, returncode=1, seconds=18.0)
+    with pytest.raises(Unavailable, match="hangs at") as hung:
+        transcript._heard(Place("here", ("python",), Path()), answer)
+    assert not isinstance(hung.value, OutOfTime)
+
+
+def test_task_modules_that_had_no_time_break_nothing():
+    answer = Answer(stages=["settings", "tasks"], stderr=DUMP, returncode=1, seconds=1.8)
+    error = transcript._heard(Place("here", ("python",), Path()), answer).errors[0]
+    with pytest.raises(OutOfTime, match="importing the task modules was not done"):
+        told_in_time(error)
