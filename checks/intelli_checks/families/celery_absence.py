@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from intelli_checks.context import Context
+from intelli_checks.families.celery_started import started_otherwise, started_with
 from intelli_checks.families.declared import setting, spelt, transport_lacking
 from intelli_checks.families.places import overriding
 from intelli_checks.families.wording import ago, count, listed, start_command
@@ -166,11 +167,13 @@ def _ours(place: Elsewhere, known: set[str] | None) -> bool:
 
 def _misplaced(ctx: Context, place: Elsewhere) -> Finding:
     names = listed(node.name for node in place.fleet.nodes) or count(place.fleet.silent, "worker")
+    why, instead = _started_otherwise(ctx, [node.pid for node in place.fleet.nodes])
     if place.kind == "database":
         return fail(
             f"the workers are on database {place.value} of this Redis, the project sends to "
-            f"{ctx.layout.dsn.database}: {names}",
-            hint=f"one {spelt(ctx, 'broker_url')} for both: {ctx.layout.dsn} here, .../{place.value} at the worker",
+            f"{ctx.layout.dsn.database}: {names}{why}",
+            hint=instead
+            or f"one {spelt(ctx, 'broker_url')} for both: {ctx.layout.dsn} here, .../{place.value} at the worker",
             subject=str(ctx.layout.dsn),
             database=int(place.value),
             workers=[node.name for node in place.fleet.nodes],
@@ -274,15 +277,29 @@ def _local(ctx: Context, process: Process) -> Finding:
             "(worker_enable_remote_control); what it consumes is not visible",
             subject=f"pid {process.pid}",
         )
+    why, instead = _started_otherwise(ctx, [process.pid])
     what = f"takes its tasks from {elsewhere}" if elsewhere else "is connected to no broker, or to another one"
     if here:
         what = "is connected to this Redis, on another database or with another key prefix"
     return fail(
-        f"no worker listens on this broker; the project's worker process {process.pid} {what}",
-        hint=f"compare its {spelt(ctx, 'broker_url')} with {ctx.layout.dsn}; its log says where it connects",
+        f"no worker listens on this broker; the project's worker process {process.pid} {what}{why}",
+        hint=instead or f"compare its {spelt(ctx, 'broker_url')} with {ctx.layout.dsn}; its log says where it connects",
         subject=f"pid {process.pid}",
         command=process.command,
     )
+
+
+def _started_otherwise(ctx: Context, pids: Iterable[int]) -> tuple[str, str]:
+    """What one of these workers was started with that the project here was not, and what to do about it."""
+    known = started_otherwise(ctx)
+    for pid in pids:
+        name, value = known[pid].origin if pid in known else ("", "")
+        if name.startswith("-"):
+            return f": it was started with {started_with(name, value)}", f"{start_command(ctx)}   # without {name}"
+        if name:
+            how = f"give pid {pid} the {name} of whoever sends, then restart it"
+            return f": it was started with {started_with(name, value)}", how
+    return "", ""
 
 
 def _consumes_at(process: Process) -> str:

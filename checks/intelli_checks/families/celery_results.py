@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
+from intelli_checks.families.celery_started import started_otherwise, started_with
 from intelli_checks.families.celery_tasks import of_another_app
 from intelli_checks.families.declared import spelt
 from intelli_checks.families.neighbours import ours
@@ -36,11 +37,12 @@ def results(ctx: Context) -> Iterator[Finding]:
     if ctx.project and any(of_another_app(node, ctx.project) for node in ctx.fleet.nodes):
         raise Skip("a worker runs another application", because="celery.tasks")
     elsewhere = [node for node in ours(ctx) if ctx.project and stored_elsewhere(node, ctx.project.results)]
+    known = {node.name: _started_with(ctx, node.pid) for node in ours(ctx)}
     for node in elsewhere:
         where = Dsn(str(node.conf["result_backend"]))
         yield fail(
             f"{safe(node.name)} writes results to {where}, the project reads "
-            f"{ctx.project.results if ctx.project else ''}",
+            f"{ctx.project.results if ctx.project else ''}{known[node.name]}",
             hint="give the worker the project's CELERY_RESULT_BACKEND",
             subject=safe(node.name),
         )
@@ -52,13 +54,22 @@ def results(ctx: Context) -> Iterator[Finding]:
             continue  # a neighbour's queue, a neighbour's result store
         if bird.outcome == "executed" and bird.result is False and not _ignored(ctx, bird.workers):
             yield fail(
-                f"a task was executed and its result is not at {ctx.result_store.dsn}",
+                f"a task was executed and its result is not at {ctx.result_store.dsn}"
+                + next((known[name] for name in bird.workers if known.get(name)), ""),
                 hint=f"compare the result_backend of {listed(bird.workers)} with the project's",
                 subject=f"queue {safe(bird.queue)}",
             )
     if ctx.project is None:  # the workers named the store, and redis.results knows none
         with suppress(Skip):
             _ = ctx.result_sample
+
+
+def _started_with(ctx: Context, pid: int) -> str:
+    """What made a worker on this machine store results elsewhere, where that is seen."""
+    if (sender := started_otherwise(ctx).get(pid)) is None:
+        return ""
+    name, value = (sender.results_variable, sender.results) if sender.results else (sender.config, sender.module)
+    return f": the worker (pid {pid}) was started with {started_with(name, value)}" if name else ""
 
 
 def _ignored(ctx: Context, names: tuple[str, ...]) -> bool:

@@ -40,7 +40,7 @@ def senders(ctx: Context) -> Iterator[Finding]:
     """Web server and scheduler send to the broker the workers listen on.
 
     A process that was started with another value of the variable that names the broker sends its tasks where no worker
-    of this project looks.
+    of this project looks; with another result store it waits where no worker writes.
 
     Shows as: workers that are idle and well, queues that are empty, and ids that stay PENDING.
 
@@ -48,8 +48,12 @@ def senders(ctx: Context) -> Iterator[Finding]:
     `REDIS_URL=redis://127.0.0.1:6379/1`, and workers on /0.
     """
     for sender in ctx.senders:
-        if sender.variable and not sender.eager:
+        if sender.works or sender.eager:
+            continue
+        if sender.variable:
             yield _astray(ctx, sender)
+        elif sender.results_variable:
+            yield _waits_elsewhere(ctx, sender)
 
 
 def _astray(ctx: Context, sender: Sender) -> Finding:
@@ -64,4 +68,15 @@ def _astray(ctx: Context, sender: Sender) -> Finding:
         + ("; or give this shell its own, to look at that system" if served else ""),
         subject=f"pid {sender.pid}",
         variable=sender.variable,
+    )
+
+
+def _waits_elsewhere(ctx: Context, sender: Sender) -> Finding:
+    ours = ctx.target.results or (ctx.project.results if ctx.project else "")
+    return fail(
+        f"{sender.program} (pid {sender.pid}) was started with {sender.results_variable}={safe(sender.results)}: it "
+        f"looks there for results, and the workers write them to {ours}",
+        hint=f"give pid {sender.pid} the {sender.results_variable} of the workers, then restart it",
+        subject=f"pid {sender.pid}",
+        variable=sender.results_variable,
     )

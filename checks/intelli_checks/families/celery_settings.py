@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import wraps
 from typing import Any
 
 from intelli_checks import Finding, Skip, Stage, check, fail, info, warn
-from intelli_checks.families.declared import for_tests, listed, of_celery, setting, transport_lacking
+from intelli_checks.context import Context
+from intelli_checks.families.celery_started import started_otherwise, started_with
+from intelli_checks.families.declared import Answer, for_tests, listed, of_celery, setting, transport_lacking
 from intelli_checks.families.places import overriding
+from intelli_checks.probes.senders import CONFIG, OVERRIDING
 from intelli_checks.probes.survey import Survey
+from intelli_checks.text import safe
 
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -131,7 +137,36 @@ def environment(survey: Survey) -> Iterator[Finding]:
         )
 
 
+def _with_a_workers_own(answer: Answer) -> Answer:
+    """Say of a broker that nobody configures here which worker has one, and from where."""
+
+    @wraps(answer)
+    def told(ctx: Context) -> Iterator[Finding]:
+        for finding in answer(ctx):
+            yield _as_a_worker_has_it(ctx, finding) if finding.facts.get("kind") == "none" else finding
+
+    return told
+
+
+def _as_a_worker_has_it(ctx: Context, finding: Finding) -> Finding:
+    """Where nobody here configures a broker, and a worker that runs was told one: what tells it to whoever sends."""
+    worker = next((one for one in started_otherwise(ctx).values() if one.origin[0]), None)
+    if worker is None:
+        return finding
+    name, value = worker.origin
+    variable = {"--config": CONFIG}.get(name, OVERRIDING[-1] if name.startswith("-") else name)
+    same = f"{variable}={safe(value)}" if variable == CONFIG else f"{variable}=..."
+    return replace(
+        finding,
+        message=f"{finding.message}; a worker (pid {worker.pid}) has one, it was started with "
+        f"{started_with(name, value)}",
+        hint=f"export {same}   # as that worker has it, for whoever sends and for this command; or write it into the "
+        "settings",
+    )
+
+
 @check("celery.broker_url", stage=Stage.STATIC, needs=["celery.app", "celery.namespace", "celery.default_app"])
+@_with_a_workers_own
 @of_celery
 def broker_url(survey: Survey) -> Iterator[Finding]:
     """A broker is configured, and other processes can reach it.
@@ -151,6 +186,7 @@ def broker_url(survey: Survey) -> Iterator[Finding]:
         yield fail(
             f"no broker is configured: Celery falls back to {broker or 'amqp://guest@localhost:5672'}",
             hint=f'{name} = "redis://127.0.0.1:6379/0" (whole, with its scheme)',
+            kind="none",
         )
     elif str(survey.conf.get("broker_url"))[:1] in {"'", '"'}:
         yield fail(

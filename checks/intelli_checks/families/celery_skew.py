@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from intelli_checks.context import Context
+from intelli_checks.families.celery_started import started_otherwise, started_with
 from intelli_checks.families.neighbours import ours
 from intelli_checks.families.wording import listed, project_of
 from intelli_checks.model import Finding, fail, warn
@@ -84,8 +85,14 @@ def settings(ctx: Context) -> Iterator[Finding]:
     project = project_of(ctx)
     for node in ours(ctx):
         yield from _refusing(ctx, node, project)
+        started = started_otherwise(ctx).get(node.pid)
+        why = (
+            f"; it was started with {started_with(started.config, started.module)}"
+            if started and started.config
+            else ""
+        )
         for problem, hint in _odd_settings(node, project):
-            yield warn(f"{safe(node.name)} {problem}", hint=hint, subject=safe(node.name))
+            yield warn(f"{safe(node.name)} {problem}{why}", hint=hint, subject=safe(node.name))
         process = ctx.pools.get(node.pid)
         if process is not None and process.user == 0 and "pickle" in str(node.conf.get("accept_content", "")):
             yield warn(

@@ -15,9 +15,11 @@ from intelli_checks.probes.keyspace import Keyspace
 from intelli_checks.probes.processes import Process
 from intelli_checks.probes.queues import Queue, QueueDepths
 from intelli_checks.probes.redis_facts import Refusal
+from intelli_checks.probes.senders import WORKER, Sender
 from intelli_checks.probes.survey import QueueDecl, Survey
 from intelli_checks.probes.watch import Look, Suspect, Watch
 from intelli_checks.probes.workers import WorkerFleet
+from intelli_checks.registry import registry
 
 NOBODY = "no worker listens on this broker"
 
@@ -212,3 +214,50 @@ def test_a_worker_that_root_starts_refuses_to_unpickle():
     assert found == [
         "ERROR: no worker listens on this broker, and one that root starts ends at once: workers accept pickle"
     ]
+
+
+@pytest.mark.parametrize(
+    ("sender", "said", "typed"),
+    [
+        (
+            Sender(44, WORKER, variable="-b", broker="redis://:***@h/5"),
+            ": it was started with -b redis://:***@h/5",
+            "without -b",
+        ),
+        (
+            Sender(44, WORKER, config="CELERY_CONFIG_MODULE", module="prod"),
+            ": it was started with CELERY_CONFIG_MODULE=prod",
+            "give pid 44 the CELERY_CONFIG_MODULE of whoever sends",
+        ),
+        (Sender(45, WORKER, variable="-b", broker="redis://h/5"), "", "compare its broker_url"),
+        (Sender(44, "the web server", variable="BROKER", broker="redis://h/5"), "", "compare its broker_url"),
+    ],
+    ids=["option", "module", "another worker", "no worker"],
+)
+def test_a_worker_elsewhere_is_told_with_what_it_was_started_with(sender, said, typed):
+    away = Process(44, 1, "sleeping", 900.0, directory="/srv/shop", peers=("10.0.0.9:6379", "10.0.0.9:6379"))
+    survey = Survey("here", project="/srv/shop")
+    ctx = context(survey=survey, absence=Absence(local=(away,)), keyspace=Keyspace(), senders=(sender,))
+    registry.load()
+    (found,) = registry["celery.workers"].run(ctx)
+    assert found.message.endswith(f"worker process 44 takes its tasks from 10.0.0.9:6379{said}")
+    assert typed in found.hint
+
+
+def test_workers_on_another_database_are_told_with_what_they_were_started_with():
+    there = Elsewhere("database", "5", WorkerFleet(1, (node(pid=44),), database=5))
+    sender = Sender(44, WORKER, variable="CELERY_BROKER_URL", broker="redis://h/5")
+    ctx = context(survey=Survey("here"), absence=Absence(elsewhere=(there,)), keyspace=Keyspace(), senders=(sender,))
+    (found,) = ask("celery.workers", ctx)
+    assert found.endswith("w@h: it was started with CELERY_BROKER_URL=redis://h/5")
+
+
+def test_where_nobody_configures_a_broker_a_worker_that_has_one_says_where_from():
+    survey = Survey("here", celery_app="shop:app", broker=Dsn("amqp://guest@localhost//"))
+    sender = Sender(44, WORKER, config="--config", module="prod")
+    registry.load()
+    (found,) = registry["celery.broker_url"].run(context(survey=survey, senders=(sender,)))
+    assert found.message.endswith("a worker (pid 44) has one, it was started with --config prod")
+    assert found.hint.startswith("export CELERY_CONFIG_MODULE=prod ")
+    (found,) = ask("celery.broker_url", context(survey=survey, senders=()))
+    assert "a worker" not in found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,7 @@ from intelli_checks.probes.survey import LayerDecl, Survey, TaskDecl
 
 
 def judged(check: Callable[..., Any], survey: Survey) -> list[Any]:
-    return list(check.__wrapped__(survey))
+    return list(inspect.unwrap(check)(survey))
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,12 @@ import pytest
 
 from intelli_checks import Outcome, configuration
 from intelli_checks.context import Context
+from intelli_checks.dsn import Dsn
 from intelli_checks.families import celery_app
+from intelli_checks.probes import senders
 from intelli_checks.probes.absence import Absence, Elsewhere
 from intelli_checks.probes.inside import sources
+from intelli_checks.probes.survey import Survey
 from intelli_checks.probes.workers import WorkerFleet
 from intelli_checks.registry import registry
 from intelli_checks.runner import run
@@ -164,6 +167,59 @@ def test_a_web_server_that_sends_to_another_broker_is_named_without_the_password
     assert "where other workers are" in found.message
     (found,) = switched(folder, "celery.senders", broker="redis://127.0.0.1:6379/5")
     assert "BROKER=redis://:***@localhost:6379/3" in found.message
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the stand-in for a web server forks")
+def test_a_web_server_that_waits_in_another_result_store_is_named(project, serving):
+    registry.load()
+    folder = project("overlay")
+    (folder / "shop/settings/local.py").write_text(
+        (folder / "shop/settings/local.py").read_text()
+        + '\nimport os\nCELERY_RESULT_BACKEND = os.environ.get("RESULTS", "redis://127.0.0.1:6379/1")\n'
+    )
+    serving(folder, RESULTS="redis://localhost:6379/1")
+    assert switched(folder, "celery.senders") == []
+    server = serving(folder, RESULTS="redis://:CANARY-elsewhere@127.0.0.1:6379/7")
+    (found,) = switched(folder, "celery.senders")
+    assert f"(pid {server.pid}) was started with RESULTS=redis://:***@127.0.0.1:6379/7: it looks there" in found.message
+    assert "CANARY" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "origin"),
+    [
+        (["-b", "redis://:CANARY@h:1/5", "worker"], {}, ("-b", "redis://:***@h:1/5")),
+        (["-bredis://h:1/5", "worker"], {}, ("-b", "redis://h:1/5")),
+        (["--broker=redis://h:1/5", "worker"], {}, ("--broker", "redis://h:1/5")),
+        (["-b", "redis://h:1/0", "worker"], {}, ("", "")),
+        (["-b", "redis://h:1/0", "worker"], {"CELERY_BROKER_URL": "redis://h:1/5"}, ("", "")),
+        (["worker"], {"CELERY_BROKER_URL": "redis://h:1/5"}, ("CELERY_BROKER_URL", "redis://h:1/5")),
+        (["worker"], {"SHOP_BROKER": "redis://h:1/5"}, ("SHOP_BROKER", "redis://h:1/5")),
+        (["--config", "prod", "worker"], {}, ("--config", "prod")),
+        (["worker"], {"CELERY_CONFIG_MODULE": "prod"}, ("CELERY_CONFIG_MODULE", "prod")),
+        (["worker"], {"SHOP_EAGER": "1"}, ("", "")),
+    ],
+)
+def test_what_a_worker_was_started_with_is_read_from_its_options_and_variables(words, environ, origin):
+    survey = Survey(
+        place="here",
+        broker=Dsn("redis://h:1/0"),
+        extra={
+            "broker_source": {"variables": [{"name": "SHOP_BROKER"}]},
+            "eager": {"yes": ["1"], "variables": [{"name": "SHOP_EAGER"}]},
+        },
+    )
+    started = senders._Started(["celery", "-A", "shop", *words], environ)
+    found = senders._sender(7, senders.WORKER, started, survey, (survey.broker, None))
+    assert found.origin == origin
+    assert not found.eager
+
+
+def test_an_option_of_a_web_server_names_no_broker():
+    """`-b` is gunicorn's and daphne's address."""
+    survey = Survey(place="here", broker=Dsn("redis://h:1/0"))
+    started = senders._Started(["daphne", "-b", "redis://h:1/5"], {})
+    assert not senders._sender(7, senders.WEB, started, survey, (survey.broker, None)).variable
 
 
 @pytest.mark.parametrize(

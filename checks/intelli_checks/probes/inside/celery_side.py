@@ -115,6 +115,7 @@ def declared(interview: Any) -> Facts:
     yield "queue_policies", _policies(getattr(interview, "settings", None) or {})
     yield "eager", sources.find_setting(interview, ("task_always_eager", "CELERY_ALWAYS_EAGER"))
     yield "broker_source", sources.find_setting(interview, ("broker_url",))
+    yield "results_source", sources.find_setting(interview, ("result_backend",))
     yield "settings_names", names.judge(interview, app)
     yield "root_refused", _refuses_root(conf)
 

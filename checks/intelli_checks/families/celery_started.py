@@ -1,0 +1,24 @@
+"""What workers were started with, where it explains why they are not where the project looks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intelli_checks.context import Context
+from intelli_checks.model import Skip, Unavailable
+from intelli_checks.probes.senders import Sender
+from intelli_checks.text import safe
+
+
+def started_otherwise(ctx: Context) -> Mapping[int, Sender]:
+    """The workers on this machine that were started with a configuration the project here does not have, by pid."""
+    try:
+        found = ctx.senders
+    except (Skip, Unavailable):  # another machine, or no project to compare with
+        return {}
+    return {one.pid: one for one in found if one.works and (one.variable or one.results_variable or one.config)}
+
+
+def started_with(name: str, value: str) -> str:
+    """An option or a variable as it is typed."""
+    return f"{name} {safe(value)}" if name.startswith("-") else f"{name}={safe(value)}"
