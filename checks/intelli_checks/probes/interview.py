@@ -46,6 +46,8 @@ class Answer:
     stderr: str = ""
     returncode: int | None = None
     seconds: float = 0.0
+    share: float | None = None
+    """Of one core, what it used in the later part of its time; None where that was not seen, or it ended before."""
 
     def take(self, record: Mapping[str, Any]) -> None:
         """Add one record of the wire format: `{"begin"}`, `{"stage", "facts", "error"?}` or `{"end"}`."""
@@ -84,13 +86,50 @@ def ask(place: Place, request: Mapping[str, Any], timeout: float) -> Answer:
         limits["ends"] = time.time() + limits["seconds"]
     program = source({**request, "marker": marker, **limits}, piped=place.remote)
     process = _start(place)
+    pulse = _Pulse(process.pid, timeout)
+    if not place.remote:  # of one elsewhere only the line to it runs here
+        pulse.start()
     try:
         answer = _listen(process, program, marker, deadline)
     finally:
+        pulse.over.set()
         _end(process, patience=0.1 if time.monotonic() < deadline else 0.0)
     answer.returncode = process.returncode
     answer.seconds = time.monotonic() - started
+    answer.share = pulse.share
     return answer
+
+
+class _Pulse(threading.Thread):
+    """Whether an interpreter that is late still works: a large project on a busy machine does, one that hangs does not.
+
+    Looks at the second half alone: what was imported before it came to stand still counts for nothing.
+    """
+
+    def __init__(self, pid: int, timeout: float) -> None:
+        super().__init__(name="pulse", daemon=True)
+        self.pid, self.timeout = pid, timeout
+        self.over = threading.Event()
+        self.share: float | None = None
+
+    def run(self) -> None:
+        if self.over.wait(self.timeout * 0.5):
+            return
+        before, began = _processor_time(self.pid), time.monotonic()
+        if not self.over.wait(self.timeout * 0.3):
+            self.share = (_processor_time(self.pid) - before) / (time.monotonic() - began)
+
+
+def _processor_time(pid: int) -> float:
+    """Seconds of processor time of a process and what it started; 0 where it is gone."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+        return sum(sum(one.cpu_times()[:2]) for one in family)
+    except psutil.Error:
+        return 0.0
 
 
 def _start(place: Place) -> subprocess.Popen[bytes]:

@@ -18,6 +18,8 @@ ESSENTIAL = ("interpreter", "project", "settings", "app", "celery")
 """Stages without which nothing can be judged."""
 PATIENCE = 5.0
 """Seconds below which nothing is said to hang: a busy machine takes three to import a large project."""
+WORKING = 0.05
+"""Share of a core above which an import goes on: one that waits for something takes none."""
 ENOUGH = 60
 """Seconds in which any project is imported."""
 _DOING = {
@@ -122,7 +124,7 @@ def _stopped(answer: Answer) -> dict[str, Any]:
         inside = f", waiting in {where.inside}" if where.inside else ""
         error.update(file=where.file, line=where.line)
         at = f"at {where.file}:{where.line} in {where.function}{inside}"
-        if answer.seconds < PATIENCE:
+        if answer.seconds < PATIENCE or (answer.share or 0.0) > WORKING:
             error["type"] = OutOfTime.__name__
             error["message"] = f"{doing} was not done after {answer.seconds:.1f} s; it was {at}"
             error["hint"] = _LONGER

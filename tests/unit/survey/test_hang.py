@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from intelli_checks.families.declared import told_in_time
 from intelli_checks.model import OutOfTime, Unavailable
-from intelli_checks.probes import transcript
+from intelli_checks.probes import interview, transcript
 from intelli_checks.probes.interview import Answer, hang
 from intelli_checks.target import Place
 
@@ -85,3 +87,21 @@ def test_task_modules_that_had_no_time_break_nothing():
     error = transcript._heard(Place("here", ("python",), Path()), answer).errors[0]
     with pytest.raises(OutOfTime, match="importing the task modules was not done"):
         told_in_time(error)
+
+
+def test_an_import_that_works_on_is_slow_and_does_not_hang():
+    """A large project on a machine with too much to do."""
+    answer = Answer(stages=["settings"], stderr=DUMP, returncode=1, seconds=18.0, share=0.3)
+    with pytest.raises(OutOfTime, match=r"was not done after 18.0 s; it was at .*settings\.py:12"):
+        transcript._heard(Place("here", ("python",), Path()), answer)
+
+
+@pytest.mark.parametrize(("code", "works"), [("import time; time.sleep(60)", False), ("while True: pass", True)])
+def test_whether_an_interpreter_works_is_seen(code, works):
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        pulse = interview._Pulse(process.pid, 2.0)
+        pulse.start()
+        pulse.join()
+        process.kill()
+    assert pulse.share is not None
+    assert (pulse.share > transcript.WORKING) is works
