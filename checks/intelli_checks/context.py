@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from intelli_checks.probes.survey import Audit, Survey
     from intelli_checks.probes.versions import Versions
     from intelli_checks.probes.watch import Watch
+    from intelli_checks.probes.web_process import WebProcess
     from intelli_checks.probes.websocket import Attempt
     from intelli_checks.probes.websocket_events import Emission
     from intelli_checks.probes.websocket_server import Handshakes, Server
@@ -399,6 +400,13 @@ class Context:
         from intelli_checks.probes import senders
 
         return senders.gather(self.target, self.survey)
+
+    @fact
+    def web_processes(self) -> tuple[WebProcess, ...]:
+        """Every process of the web servers that run in the project's folder on this machine."""
+        from intelli_checks.probes import web_process
+
+        return web_process.processes(self.target)
 
     @fact
     def web_server(self) -> Server:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from intelli_checks import Finding, Stage, check, fail, info, warn
 from intelli_checks.context import Context
-from intelli_checks.probes.websocket_server import NO_PAGE, Server, allowed_hosts, matches
+from intelli_checks.probes.websocket_server import NO_PAGE, Server, allowed_hosts, frozen, matches
 
 
 @check("websocket.server", stage=Stage.LIVE, timeout=10.0)
@@ -18,6 +18,7 @@ def server(ctx: Context) -> Iterator[Finding]:
     project's folder on this machine is asked; where there is none, nothing of this family runs.
     Cause of failure: not started, another port, a TLS certificate, a process that hangs, a redirect to itself (Django
     behind a proxy that ends TLS, and not told so), a Host the proxy changed so that Django refuses it.
+    Of several processes of one server those that are stopped are named, too: every request that reaches them waits.
     Fix: start it, or name it with --web. Example: `intelli-ops check websocket --web http://127.0.0.1:8000`.
     """
     found = ctx.web_server
@@ -36,6 +37,20 @@ def server(ctx: Context) -> Iterator[Finding]:
         yield fail(f"{told}: the proxy reaches no server behind it", hint="start the ASGI server behind the proxy")
     else:
         yield info(told, subject=found.base)
+    yield from _stopped(ctx, found)
+
+
+def _stopped(ctx: Context, found: Server) -> Iterator[Finding]:
+    """Processes that stand still while another answers."""
+    for development, report in ((False, fail), (True, warn)):
+        pids = [one.pid for one in ctx.web_processes if one.stopped and one.development is development]
+        if pids:
+            yield report(
+                f"a web server answers, and {frozen(pids)}: what reaches {'it' if len(pids) == 1 else 'them'} waits",
+                hint=f"kill -CONT {' '.join(map(str, pids))}   # or restart {'it' if len(pids) == 1 else 'them'}",
+                subject=found.base,
+                pids=pids,
+            )
 
 
 def _refused(found: Server, told: str, allowed: tuple[str, ...]) -> Finding:

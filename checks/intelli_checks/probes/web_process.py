@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +17,38 @@ if TYPE_CHECKING:
 ASGI = ("daphne", "uvicorn", "hypercorn", "granian")
 WSGI = ("gunicorn", "waitress-serve")
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - what a server bound to, not what we bind to
+
+
+@dataclass(frozen=True, slots=True)
+class WebProcess:
+    """A process of the project's web server, main or worker."""
+
+    pid: int
+    state: str
+    """psutil's word."""
+    development: bool = False
+    """`runserver`, which somebody may have put aside with Ctrl-Z."""
+
+    @property
+    def stopped(self) -> bool:
+        """Suspended by SIGSTOP, Ctrl-Z or a debugger: what reaches it waits until it is told to go on."""
+        return self.state in {"stopped", "tracing-stop"}
+
+
+def processes(target: Target) -> tuple[WebProcess, ...]:
+    """Every process of a web server that runs in the project's folder, with what it forked."""
+    import psutil
+
+    place = target.places[0] if target.places else None
+    if place is None or place.remote:
+        return ()
+    found: dict[int, WebProcess] = {}
+    for server, words in commands():
+        if server_rank(words) is not None and runs_in(server, target.directory):
+            with suppress(psutil.Error):  # gone, or not shown to us
+                for process in (server, *server.children(recursive=True)):
+                    found[process.pid] = WebProcess(process.pid, str(process.status()), "runserver" in words)
+    return tuple(found[pid] for pid in sorted(found))
 
 
 def address(target: Target) -> str | None:

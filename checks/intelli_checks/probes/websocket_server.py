@@ -183,11 +183,22 @@ def _explained(ctx: Context, outage: Unavailable, where: str) -> Unavailable:
     """The outage of the server at `where`, not of one page, with the process that keeps silent."""
     parts, kind, message, hint = urlsplit(where), outage.facts["kind"], str(outage), outage.hint
     here = kind == "silent" and parts.hostname in redis_outage.LOOPBACK
-    if owner := host.owner(parts.port or (443 if parts.scheme == "https" else 80)) if here else None:
+    owner = host.owner(parts.port or (443 if parts.scheme == "https" else 80)) if here else None
+    pids = {process.pid for process in ctx.web_processes if process.stopped} if here else set()
+    if pids := sorted(pids | ({owner.pid} if owner and owner.stopped else set())):
+        message = f"{message}: {frozen(pids)}"
+        hint = f"kill -CONT {' '.join(map(str, pids))}   # or restart them"
+    elif owner:
         message = f"{message}: {owner}"
-        hint = f"kill -CONT {owner.pid}   # or restart it" if owner.stopped else hint
     cause = "channels.asgi" if kind == "refused" and _never_started(ctx) else None
     return Unavailable(message, hint=hint, subject=safe(where), cause=cause, kind=kind)
+
+
+def frozen(pids: Sequence[int]) -> str:
+    """Which processes of the web server stand still."""
+    if len(pids) == 1:
+        return f"web process {pids[0]} is stopped (SIGSTOP, debugger)"
+    return f"{len(pids)} web processes are stopped (SIGSTOP, debugger): {', '.join(map(str, pids))}"
 
 
 def _try_other_scheme(where: str, timeout: float) -> None:

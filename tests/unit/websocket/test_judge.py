@@ -12,6 +12,7 @@ import pytest
 from intelli_checks.model import Skip, Unavailable
 from intelli_checks.probes import http, websocket_server
 from intelli_checks.probes.survey import LayerDecl, Survey
+from intelli_checks.probes.web_process import WebProcess
 from intelli_checks.probes.websocket import Attempt
 from intelli_checks.probes.websocket_events import Emission, Joined, layer_of
 from intelli_checks.probes.websocket_route import Route
@@ -204,7 +205,7 @@ def answered(status: int, gist: str = "", allowed: tuple[str, ...] = (), locatio
     survey = Survey("here", django={"ALLOWED_HOSTS": list(allowed)})
     found = Server(more.pop("base", "https://shop.example"), status, "nginx", gist, location, **more)
     target = SimpleNamespace(places=("here",))
-    (told,) = server(SimpleNamespace(web_server=found, survey=survey, target=target))
+    (told,) = server(SimpleNamespace(web_server=found, survey=survey, target=target, web_processes=()))
     return f"{told.severity.name} {told.message} | {told.hint}"
 
 
@@ -265,6 +266,7 @@ def test_a_silent_server_is_told_before_a_large_project_has_told_what_it_declare
         raise Unavailable(f"no complete answer within {timeout:.1f} s", hint="restart it", kind="silent")
 
     class Importing:
+        web_processes = ()
         target = Target(Path(), places=(Place("here", ("python",), Path()),), web="http://127.0.0.1:1")
 
         @property
@@ -274,3 +276,35 @@ def test_a_silent_server_is_told_before_a_large_project_has_told_what_it_declare
     monkeypatch.setattr(http, "call", silent)
     with pytest.raises(Unavailable, match="no complete answer"):
         websocket_server.look(Importing(), 8.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("processes", "told", "typed"),
+    [
+        ((), [], ""),
+        ((WebProcess(7, "sleeping"), WebProcess(8, "running")), [], ""),
+        ((WebProcess(7, "stopped"), WebProcess(8, "sleeping")), ["ERROR web process 7 is stopped"], "kill -CONT 7 "),
+        ((WebProcess(7, "stopped"), WebProcess(8, "stopped")), ["ERROR 2 web processes are"], "kill -CONT 7 8 "),
+        ((WebProcess(7, "stopped", development=True),), ["WARNING web process 7 is stopped"], "kill -CONT 7 "),
+    ],
+    ids=["not here", "well", "one", "two", "runserver put aside"],
+)
+def test_web_processes_that_stand_still_beside_one_that_answers(processes, told, typed):
+    from intelli_checks.families.websocket_server import server
+
+    ctx = SimpleNamespace(web_server=Server("http://h:1", 404, ""), target=Target(Path()), web_processes=processes)
+    bad = [found for found in server(ctx) if found.severity.name != "INFO"]
+    assert [
+        f"{one.severity.name} {one.message.removeprefix('a web server answers, and ')}"[: len(want)]
+        for one, want in zip(bad, told, strict=True)
+    ] == told
+    assert all(one.hint.startswith(typed) for one in bad)
+
+
+def test_every_web_process_that_stands_still_is_named_where_none_answers():
+    stopped = tuple(WebProcess(pid, "stopped") for pid in (7, 8))
+    ctx = SimpleNamespace(web_processes=stopped, target=Target(Path()))
+    silent = Unavailable("no complete answer within 5 s", hint="look", kind="silent")
+    told = websocket_server._explained(ctx, silent, "http://127.0.0.1:1")
+    assert str(told).endswith("2 web processes are stopped (SIGSTOP, debugger): 7, 8")
+    assert told.hint.startswith("kill -CONT 7 8 ")
