@@ -39,16 +39,21 @@ _MOST = 100  # workers of one profile on one machine: a digit too many would tak
 def status(
     target: Target, *, as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False
 ) -> int:
-    """Show every worker: exits 0 when all are ready, 1 when not or when none runs."""
+    """Show every worker: exits 0 when all are ready, 1 when not or when none runs.
+
+    Workers that `up` or `demo` runs here, and those somebody started by hand, are told as well.
+    """
+    from intelli_ops.workers import others
+
     record = running.read(running.state_of(target.directory))
     units = running.units(record)
+    beside = list(others.told(target.directory, record))
     if as_json:
-        say_json({"ready": bool(record.get("ready")), "workers": units})
+        say_json({"ready": bool(record.get("ready")), "workers": units, "others": beside})
     elif not record:
         say(_NONE)
-    else:
-        for unit in units:
-            say(_line(unit))
+    for line in [] if as_json else [*map(_line, units), *beside]:
+        say(line)
     return exits.HEALTHY if record.get("ready") else exits.FAILED
 
 
