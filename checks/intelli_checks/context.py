@@ -133,6 +133,19 @@ class Context:
         finally:
             self._told = time.monotonic()
 
+    @fact
+    def one_server(self) -> frozenset[str]:
+        """Which of broker and results the places call by several names, and is one database of one server."""
+        from intelli_checks.probes import same_server
+
+        places = [place for place in self.target.places if place.name in self.surveys]
+        told = [self.surveys[place.name] for place in places]
+        urls = {"broker": [one.broker for one in told], "results": [one.results for one in told]}
+        known = {role: [url for url in named if url] for role, named in urls.items()}
+        return frozenset(
+            role for role, named in known.items() if len(named) == len(places) and same_server.same(named, places)
+        )
+
     @property
     def survey(self) -> Survey:
         """What the project declares, at the first place."""
@@ -359,6 +372,20 @@ class Context:
         if store is None or not suspects or not self.fleet.accounted:
             return ()
         return results.lost(store, self.fleet.found(self.layout), suspects, self.budget(2.0))
+
+    @fact
+    def still_connected(self) -> tuple[int, ...]:
+        """Pids of the project's workers on this machine that hold a connection to the broker's address."""
+        from intelli_checks.probes import processes, same_server
+
+        endpoint = self.broker_endpoint
+        if endpoint.via is not None:
+            return ()
+        addresses = same_server.addresses(endpoint.dsn)
+        here = {str(self.target.directory.resolve()), *((self.project.project,) if self.project else ())}
+        return tuple(
+            one.pid for one in processes.celery("worker") if one.directory in here and addresses & set(one.peers)
+        )
 
     @fact
     def beats(self) -> BeatFacts:

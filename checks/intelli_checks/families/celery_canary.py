@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from intelli_checks.context import Context
+from intelli_checks.families.celery_started import locked_out
 from intelli_checks.families.wording import ago, listed
-from intelli_checks.model import Finding, fail, info
+from intelli_checks.model import Finding, Severity, Skip, fail, info
 from intelli_checks.probes.canary import Canary
 from intelli_checks.probes.results import stored_elsewhere
 from intelli_checks.registry import check
@@ -34,8 +35,10 @@ def canary(ctx: Context) -> Iterator[Finding]:
 
     Fix: restart the worker; look at what its pool waits for first (py-spy dump).
     """
-    for bird in ctx.canaries:
-        yield _judge(ctx, bird)
+    found = [_judge(ctx, bird) for bird in ctx.canaries]
+    if any(one.severity is Severity.ERROR for one in found) and locked_out(ctx):
+        raise Skip("a worker cannot log in any more", because="celery.senders")
+    yield from found
 
 
 def _judge(ctx: Context, bird: Canary) -> Finding:

@@ -7,18 +7,20 @@ from contextlib import suppress
 
 from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
-from intelli_checks.families.celery_started import started_otherwise, started_with
+from intelli_checks.families.celery_started import locked_out, started_otherwise, started_with
 from intelli_checks.families.celery_tasks import of_another_app
 from intelli_checks.families.declared import spelt
 from intelli_checks.families.neighbours import ours
-from intelli_checks.families.wording import count, listed
-from intelli_checks.model import Finding, Skip, fail, info, warn
+from intelli_checks.families.wording import ago, count, listed
+from intelli_checks.model import Finding, Skip, Unavailable, fail, info, warn
 from intelli_checks.probes.results import stored_elsewhere
 from intelli_checks.registry import check
 from intelli_checks.text import safe
 
 MANY = 10
 """Results that never expire before anybody is told."""
+RECENT = 60.0
+"""Seconds since a refused login that may be a worker's, which logs in anew for each result."""
 
 
 @check("celery.results", needs=["celery.workers", "celery.canary", "redis.results"], timeout=8.0)
@@ -36,7 +38,12 @@ def results(ctx: Context) -> Iterator[Finding]:
         raise Skip("results are disabled")
     if ctx.project and any(of_another_app(node, ctx.project) for node in ctx.fleet.nodes):
         raise Skip("a worker runs another application", because="celery.tasks")
-    elsewhere = [node for node in ours(ctx) if ctx.project and stored_elsewhere(node, ctx.project.results)]
+    proven = _proven(ctx)
+    elsewhere = [
+        node
+        for node in ours(ctx)
+        if ctx.project and stored_elsewhere(node, ctx.project.results) and node.conf["result_backend"] not in proven
+    ]
     known = {node.name: _started_with(ctx, node.pid) for node in ours(ctx)}
     for node in elsewhere:
         where = Dsn(str(node.conf["result_backend"]))
@@ -48,6 +55,8 @@ def results(ctx: Context) -> Iterator[Finding]:
         )
     if elsewhere or ctx.result_store is None:
         return
+    if any(bird.result is False for bird in ctx.canaries) and locked_out(ctx):
+        raise Skip("a worker cannot log in any more", because="celery.senders")
     neighbours = {node.name for node in ctx.fleet.nodes} - {node.name for node in ours(ctx)}
     for bird in ctx.canaries:
         if neighbours.issuperset(bird.workers) and neighbours:
@@ -55,13 +64,32 @@ def results(ctx: Context) -> Iterator[Finding]:
         if bird.outcome == "executed" and bird.result is False and not _ignored(ctx, bird.workers):
             yield fail(
                 f"a task was executed and its result is not at {ctx.result_store.dsn}"
-                + next((known[name] for name in bird.workers if known.get(name)), ""),
+                + (next((known[name] for name in bird.workers if known.get(name)), "") or _refused_lately(ctx)),
                 hint=f"compare the result_backend of {listed(bird.workers)} with the project's",
                 subject=f"queue {safe(bird.queue)}",
             )
     if ctx.project is None:  # the workers named the store, and redis.results knows none
         with suppress(Skip):
             _ = ctx.result_sample
+
+
+def _refused_lately(ctx: Context) -> str:
+    """What Redis's log says of somebody who could not log in while we looked: a worker with a password of before."""
+    with suppress(Skip, Unavailable):
+        for denial in ctx.absence.denied:
+            if denial.reason == "auth" and denial.age < RECENT:
+                return f"; Redis refused a login of user {safe(denial.user)} {ago(denial.age)} ago: an old password?"
+    return ""
+
+
+def _proven(ctx: Context) -> set[str]:
+    """Where workers write what the project reads: one server may have another name where they run."""
+    written = [
+        {str(node.conf.get("result_backend")) for node in ctx.fleet.nodes if node.name in bird.workers}
+        for bird in ctx.canaries
+        if bird.result
+    ]
+    return {place for places in written if len(places) == 1 for place in places}
 
 
 def _started_with(ctx: Context, pid: int) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
+from intelli_checks.families.wording import listed
 from intelli_checks.model import Finding, fail, warn
 from intelli_checks.probes.layer_users import host_of
 from intelli_checks.probes.senders import Sender
@@ -37,23 +38,41 @@ def eager_processes(ctx: Context) -> Iterator[Finding]:
 
 @check("celery.senders", needs=["celery.workers"])
 def senders(ctx: Context) -> Iterator[Finding]:
-    """Web server and scheduler send to the broker the workers listen on.
+    """Web server and scheduler send to the broker the workers listen on, and can still log in.
 
     A process that was started with another value of the variable that names the broker sends its tasks where no worker
     of this project looks; with another result store it waits where no worker writes.
 
     Shows as: workers that are idle and well, queues that are empty, and ids that stay PENDING.
 
+    A password that was rotated (`CONFIG SET requirepass`, `ACL SETUSER`) ends no connection: whoever was started with
+    the old one works until the next reconnect, and a worker cannot store its next result.
+
     Fix: one environment file for all, then restart the process. Example: a web server with
     `REDIS_URL=redis://127.0.0.1:6379/1`, and workers on /0.
     """
+    locked_out = [sender for sender in ctx.senders if sender.locked_out and not sender.eager]
+    if locked_out:
+        yield _locked_out(locked_out)
     for sender in ctx.senders:
-        if sender.works or sender.eager:
+        if sender.works or sender.eager or sender in locked_out:
             continue
         if sender.variable:
             yield _astray(ctx, sender)
         elif sender.results_variable:
             yield _waits_elsewhere(ctx, sender)
+
+
+def _locked_out(senders: Sequence[Sender]) -> Finding:
+    who = listed(f"{sender.program} (pid {sender.pid}, {sender.locked_out})" for sender in senders)
+    return fail(
+        f"the password was changed, and {who} was started with one that Redis refuses: connections from before live "
+        "on, the next one fails",
+        hint="give them the password of the project, then restart them: "
+        f"kill {' '.join(str(sender.pid) for sender in senders)}   # their supervisor starts them anew",
+        subject=listed(f"pid {sender.pid}" for sender in senders),
+        pids=[sender.pid for sender in senders],
+    )
 
 
 def _astray(ctx: Context, sender: Sender) -> Finding:

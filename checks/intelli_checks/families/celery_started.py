@@ -10,13 +10,21 @@ from intelli_checks.probes.senders import Sender
 from intelli_checks.text import safe
 
 
+def _workers(ctx: Context) -> list[Sender]:
+    try:
+        return [one for one in ctx.senders if one.works]
+    except (Skip, Unavailable):  # another machine, or no project to compare with
+        return []
+
+
+def locked_out(ctx: Context) -> bool:
+    """Whether a worker on this machine was started with a password that is refused now."""
+    return any(one.locked_out for one in _workers(ctx))
+
+
 def started_otherwise(ctx: Context) -> Mapping[int, Sender]:
     """The workers on this machine that were started with a configuration the project here does not have, by pid."""
-    try:
-        found = ctx.senders
-    except (Skip, Unavailable):  # another machine, or no project to compare with
-        return {}
-    return {one.pid: one for one in found if one.works and (one.variable or one.results_variable or one.config)}
+    return {one.pid: one for one in _workers(ctx) if (one.variable or one.results_variable or one.config)}
 
 
 def started_with(name: str, value: str) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from intelli_checks import Finding, Skip, Stage, check, fail, warn
+from intelli_checks import Finding, Skip, Stage, check, fail, info, warn
 from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
 from intelli_checks.families.declared import listed
+from intelli_checks.probes.layer_users import host_of
 from intelli_checks.probes.survey import Survey
 from intelli_checks.text import safe
 
@@ -51,6 +52,8 @@ def _queue(survey: Survey) -> str:
     return str(survey.conf.get("task_default_queue") or "")
 
 
+NAMED_BY_URL = frozenset({"broker", "results"})
+"""What is one where the servers are, whatever the URLs say."""
 Told = Callable[[Survey], object]
 MUST_AGREE: tuple[tuple[str, Told, str], ...] = (
     ("broker", lambda survey: survey.broker or "", "what one sends the other never sees"),
@@ -80,7 +83,8 @@ def places(ctx: Context) -> Iterator[Finding]:
     """Web and worker run on one configuration.
 
     Asks each `--via` the same questions and compares the answers: broker, key prefix, EAGER, results, channel layer,
-    database, serializer, MEDIA_ROOT, versions.
+    database, serializer, MEDIA_ROOT, versions. Two URLs of one Redis database are no difference: where they are not the
+    same, each place's server is asked who it is.
     Cause: an environment file for one container only, a deploy that reached one half.
     Shows as: everything looks healthy at both places and nothing arrives. Fix: one source for both.
     Example: `intelli-ops check --via web="docker compose exec -T web" --via worker="docker compose exec -T worker"`
@@ -88,13 +92,18 @@ def places(ctx: Context) -> Iterator[Finding]:
     """
     if len(ctx.surveys) < 2:
         raise Skip("one place only; compare with --via web=... --via worker=...")
-    yield from compare(ctx.surveys)
+    yield from compare(ctx.surveys, lambda subject: subject in ctx.one_server)
 
 
-def compare(surveys: Mapping[str, Survey]) -> Iterator[Finding]:
-    """What differs between the places, the worst first."""
+def compare(
+    surveys: Mapping[str, Survey], one_server: Callable[[str], bool] = lambda _subject: False
+) -> Iterator[Finding]:
+    """What differs between the places, the worst first; two names of one server are told and are no fault."""
     for subject, told, consequence in MUST_AGREE:
         if values := _differing(surveys, told):
+            if subject in NAMED_BY_URL and one_server(subject):
+                yield info(f"{_listed(values)}: one server by several names", subject=subject, **_facts(values))
+                continue
             hint = _overridden(surveys) if subject == "broker" else ""
             yield fail(_sentence(values, consequence), hint=hint or _hint(subject), subject=subject, **_facts(values))
     yield from _missing_tasks(surveys)
@@ -125,9 +134,12 @@ def _missing_tasks(surveys: Mapping[str, Survey]) -> Iterator[Finding]:
 
 
 def _sentence(values: Mapping[str, str], consequence: str) -> str:
-    told = ", ".join(f"{name} has {value}" for name, value in values.items())
     same = len(set(values.values())) < 2
-    return f"{told}{' (with different credentials)' if same else ''}: {consequence}"
+    return f"{_listed(values)}{' (with different credentials)' if same else ''}: {consequence}"
+
+
+def _listed(values: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} has {value}" for name, value in values.items())
 
 
 def _overridden(surveys: Mapping[str, Survey]) -> str:
@@ -147,6 +159,8 @@ def overriding(survey: Survey) -> str | None:
     said = Dsn(str(configured))
     if (str(survey.broker), survey.broker.database) == (str(said), said.database):
         return None
+    if said.is_redis and (host_of(survey.broker), survey.broker.database) == (host_of(said), said.database):
+        return None  # this machine by its two names
     return next((name for name in survey.extra.get("overriding") or () if "BROKER" in name), None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
@@ -29,10 +30,22 @@ def broker(ctx: Context) -> Iterator[Finding]:
     The message names the step that broke; the hint is what to type. Any later check that needs this Redis is skipped
     until it holds. Of several URLs (`redis://a;redis://b`) the first that answers is the broker, as kombu has it.
     """
-    found = list(_judge(ctx, "broker"))
+    found = [_connected_from_before(ctx, one) for one in _judge(ctx, "broker")]
     yield from found
     if not _kinds(found):
         yield from _passed_over(ctx.broker_endpoint)
+
+
+def _connected_from_before(ctx: Context, finding: Finding) -> Finding:
+    """Of a password that is refused: whether workers are connected all the same, so that it was right until lately."""
+    if finding.facts.get("kind") not in {"wrong-password", "no-password"} or not ctx.still_connected:
+        return finding
+    pids = ", ".join(map(str, ctx.still_connected))
+    return replace(
+        finding,
+        message=f"{finding.message}; worker {pids} is connected since before: the password was changed on the server",
+        hint=f"{finding.hint}; then restart worker {pids}, which its next reconnect will stop",
+    )
 
 
 def _passed_over(endpoint: Endpoint) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from intelli_checks.dsn import Dsn
 from intelli_checks.model import Skip
+from intelli_checks.probes import same_server
 from intelli_checks.probes.layer_users import host_of
 from intelli_checks.probes.processes import commands, is_celery
 from intelli_checks.probes.web_process import runs_in, server_rank
@@ -49,6 +50,8 @@ class Sender:
     """The variable, or the option, that names another result store."""
     results: str = ""
     """That store."""
+    locked_out: str = ""
+    """The variable, or the option, whose password the project's broker or result store refuses."""
     config: str = ""
     """The variable, or the option, that names a configuration module of its own."""
     module: str = ""
@@ -105,6 +108,7 @@ def _sender(pid: int, program: str, started: _Started, survey: Survey, ours: tup
         "" if works else _eager(survey, started.environ),
         *_unlike(broker, ours[0]),
         *_unlike(results, ours[1]),
+        _locked_out((broker, ours[0]), (results, ours[1])),
         *(config if config[1] != os.environ.get(CONFIG, "") else ("", "")),
     )
 
@@ -162,7 +166,18 @@ def _unlike(named: tuple[str, str], ours: Dsn | None) -> tuple[str, str]:
     if not name or ours is None or "://" not in url:
         return "", ""
     there = Dsn(url)
-    return (name, str(there)) if _place(there) != _place(ours) else ("", "")
+    return ("", "") if _place(there) == _place(ours) or same_server.same((there, ours)) else (name, str(there))
+
+
+def _locked_out(*pairs: tuple[tuple[str, str], Dsn | None]) -> str:
+    """What names the project's own server with a login it refuses: connections from before a change live on."""
+    for (name, url), ours in pairs:
+        there = Dsn(url)
+        if not name or ours is None or not there.is_redis or _place(there) != _place(ours):
+            continue
+        if (there.username, there.password) != (ours.username, ours.password) and same_server.refused(there):
+            return name
+    return ""
 
 
 def _option(words: list[str], name: str) -> str:

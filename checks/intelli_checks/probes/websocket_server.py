@@ -185,9 +185,10 @@ def _explained(ctx: Context, outage: Unavailable, where: str) -> Unavailable:
     here = kind == "silent" and parts.hostname in redis_outage.LOOPBACK
     owner = host.owner(parts.port or (443 if parts.scheme == "https" else 80)) if here else None
     pids = {process.pid for process in ctx.web_processes if process.stopped} if here else set()
-    if pids := sorted(pids | ({owner.pid} if owner and owner.stopped else set())):
-        message = f"{message}: {frozen(pids)}"
-        hint = f"kill -CONT {' '.join(map(str, pids))}   # or restart them"
+    pids |= {owner.pid} if owner and owner.stopped else set()
+    if pids:
+        message = f"{message}: {frozen(sorted(pids))}"
+        hint = f"kill -CONT {' '.join(map(str, sorted(pids)))}   # or restart them"
     elif owner:
         message = f"{message}: {owner}"
     cause = "channels.asgi" if kind == "refused" and _never_started(ctx) else None

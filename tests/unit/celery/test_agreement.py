@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,16 @@ from tests.unit.celery.states import NOW, ask, context, node, running
 from intelli_checks.dsn import Dsn
 from intelli_checks.model import Severity, Skip
 from intelli_checks.probes import versions as probe
+from intelli_checks.probes.absence import Absence
 from intelli_checks.probes.beat import BeatFacts
 from intelli_checks.probes.canary import Canary
 from intelli_checks.probes.control import Control, Count
+from intelli_checks.probes.denials import Denial
 from intelli_checks.probes.earlier import Roll, Seen
 from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.processes import Process
 from intelli_checks.probes.results import ResultSample, ResultStore
+from intelli_checks.probes.senders import WORKER, Sender
 from intelli_checks.probes.survey import QueueDecl, Survey, TaskDecl
 from intelli_checks.probes.versions import versions
 from intelli_checks.probes.workers import WorkerFleet
@@ -301,3 +305,42 @@ def test_a_result_store_nobody_could_read_proves_nothing():
 
     assert said(result=None) == []
     assert len(said(result=False)) == 1
+
+
+LOST = Canary("ai", "executed", workers=("w@h",), result=False)
+STORE = {"result_store": ResultStore(Dsn("redis://h/0")), "result_sample": ResultSample()}
+
+
+def test_a_password_that_was_changed_under_living_workers_is_one_cause():
+    old = Sender(1, WORKER, locked_out="SHOP_BROKER")
+    web = Sender(2, "the web server", locked_out="SHOP_BROKER")
+    ctx = context(node(), survey=Survey("here", results=Dsn("redis://h/0")), canaries=(LOST,), **STORE)
+    ctx.gathered["senders"] = Future()
+    ctx.gathered["senders"].set_result((old, web))
+    (told,) = ask("celery.senders", ctx)
+    assert told.startswith(
+        "ERROR: the password was changed, and the worker (pid 1, SHOP_BROKER), the web server (pid 2"
+    )
+    with pytest.raises(Skip) as moot:
+        ask("celery.results", ctx)
+    assert moot.value.because == "celery.senders"
+    ctx.gathered["canaries"] = Future()
+    ctx.gathered["canaries"].set_result((replace(LOST, outcome="taken"),))
+    with pytest.raises(Skip) as moot:
+        ask("celery.canary", ctx)
+    assert moot.value.because == "celery.senders"
+
+
+def test_workers_of_another_machine_with_an_old_password_are_told_by_redis_log():
+    denied = (Denial("default", "auth", "AUTH", 3.0),)
+    ctx = context(node(), canaries=(LOST,), absence=Absence(denied=denied), **STORE)
+    (told,) = ask("celery.results", ctx)
+    assert told.endswith("Redis refused a login of user default 3 s ago: an old password?")
+
+
+@pytest.mark.parametrize(("found", "bad"), [(True, 0), (False, 1)])
+def test_a_result_store_by_another_name_is_the_same_where_a_result_arrives(found, bad):
+    worker = node(conf={"result_backend": "redis://redis:6379/1"})
+    bird = replace(LOST, result=found)
+    survey = Survey("here", results=Dsn("redis://127.0.0.1:6379/1"))
+    assert len(ask("celery.results", context(worker, survey=survey, canaries=(bird,), senders=(), **STORE))) == bad

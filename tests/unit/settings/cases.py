@@ -339,6 +339,13 @@ SILENT: list[tuple[Callable[..., Any], Survey]] = [
     (celery_settings.names, project()),
     (celery_settings.environment, project(extra={"broker_configured": "redis://redis:6379/0"})),
     (celery_settings.environment, project(extra={"broker_configured": "redis://redis:6379/5"})),
+    (
+        celery_settings.environment,
+        project(
+            broker=Dsn("redis://localhost:6379/0"),
+            extra={"broker_configured": "redis://127.0.0.1:6379/0", "overriding": ["CELERY_BROKER_URL"]},
+        ),
+    ),
     (celery_settings.environment, project(extra={"broker_configured": None, "overriding": ["CELERY_BROKER_URL"]})),
     (celery_settings.broker_url, project()),
     (celery_settings.broker_url, project(conf={"broker_url": "amqp://mq//"}, broker=Dsn("amqp://mq//"))),

@@ -108,3 +108,12 @@ def test_a_variable_that_says_the_same_replaces_nothing(url):
     assert places.overriding(Survey("here", broker=Dsn(url), extra=extra)) is None
     other = Survey("here", broker=Dsn("redis://other:6379/0"), extra=extra)
     assert places.overriding(other) == "CELERY_BROKER_URL"
+
+
+def test_two_names_of_one_server_are_no_difference():
+    broker = {"web": Dsn("redis://redis:6379/0"), "worker": Dsn("redis://10.0.0.5:6379/0")}
+    surveys = {name: Survey(name, celery_app="shop:app", broker=url) for name, url in broker.items()}
+    (one,) = places.compare(surveys, lambda subject: subject == "broker")
+    assert (one.severity.name, one.subject) == ("INFO", "broker")
+    (other,) = places.compare(surveys)
+    assert other.severity.name == "ERROR"

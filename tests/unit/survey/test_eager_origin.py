@@ -14,7 +14,7 @@ from intelli_checks import Outcome, configuration
 from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
 from intelli_checks.families import celery_app
-from intelli_checks.probes import senders
+from intelli_checks.probes import same_server, senders
 from intelli_checks.probes.absence import Absence, Elsewhere
 from intelli_checks.probes.inside import sources
 from intelli_checks.probes.survey import Survey
@@ -200,7 +200,8 @@ def test_a_web_server_that_waits_in_another_result_store_is_named(project, servi
         (["worker"], {"SHOP_EAGER": "1"}, ("", "")),
     ],
 )
-def test_what_a_worker_was_started_with_is_read_from_its_options_and_variables(words, environ, origin):
+def test_what_a_worker_was_started_with_is_read_from_its_options_and_variables(monkeypatch, words, environ, origin):
+    monkeypatch.setattr(same_server, "same", lambda _urls: False)
     survey = Survey(
         place="here",
         broker=Dsn("redis://h:1/0"),
@@ -213,6 +214,27 @@ def test_what_a_worker_was_started_with_is_read_from_its_options_and_variables(w
     found = senders._sender(7, senders.WORKER, started, survey, (survey.broker, None))
     assert found.origin == origin
     assert not found.eager
+
+
+@pytest.mark.parametrize(
+    ("url", "refuses", "named"),
+    [
+        ("redis://:old@h:1/0", True, "SHOP_BROKER"),
+        ("redis://:old@h:1/0", False, ""),  # another user of the same server
+        ("redis://:new@h:1/0", True, ""),
+        ("redis://:old@h:1/5", True, ""),  # elsewhere, which is another fault
+    ],
+)
+def test_a_password_of_before_is_tried_and_told_by_its_variable(monkeypatch, url, refuses, named):
+    monkeypatch.setattr(same_server, "refused", lambda _url: refuses)
+    monkeypatch.setattr(same_server, "same", lambda _urls: False)
+    survey = Survey(
+        "here", broker=Dsn("redis://:new@h:1/0"), extra={"broker_source": {"variables": [{"name": "SHOP_BROKER"}]}}
+    )
+    started = senders._Started(["celery", "worker"], {"SHOP_BROKER": url})
+    found = senders._sender(7, senders.WORKER, started, survey, (survey.broker, None))
+    assert found.locked_out == named
+    assert "old" not in str(found)
 
 
 def test_an_option_of_a_web_server_names_no_broker():
