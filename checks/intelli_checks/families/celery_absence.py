@@ -10,14 +10,14 @@ from intelli_checks.context import Context
 from intelli_checks.families.celery_started import started_otherwise, started_with
 from intelli_checks.families.declared import setting, spelt, transport_lacking
 from intelli_checks.families.places import overriding
-from intelli_checks.families.wording import ago, count, listed, start_command
+from intelli_checks.families.wording import ago, count, listed, start_command, which
 from intelli_checks.model import Finding, Severity, Unavailable, fail, info, warn
 from intelli_checks.probes.absence import Elsewhere
 from intelli_checks.probes.clients import Client
 from intelli_checks.probes.denials import Denial
 from intelli_checks.probes.processes import Process
 from intelli_checks.probes.queues import declared
-from intelli_checks.probes.redis_facts import Refusal
+from intelli_checks.probes.redis_facts import Refusal, redis_cli
 from intelli_checks.probes.survey import Survey
 from intelli_checks.text import safe
 
@@ -69,13 +69,30 @@ def _nobody(ctx: Context) -> Iterator[Finding]:
             subject=str(ctx.layout.dsn),
         )
     else:
+        held, aside = _in_hand(ctx)
         yield fail(
-            "no worker listens on this broker",
-            hint=start_command(ctx),
+            f"no worker listens on this broker{held}",
+            hint=start_command(ctx) + aside,
             subject=str(ctx.layout.dsn),
             last_seen=list(fleet.bound),
             beat=list(fleet.others),
         )
+
+
+def _in_hand(ctx: Context) -> tuple[str, str]:
+    """What the last worker held when it ended, and what to do where it is a message that ends them all."""
+    found = ctx.depths.unacked.oldest
+    again = [delivered for delivered in found if delivered.message.redelivered]
+    if not found:
+        return "", ""
+    if not again:
+        return f"; the last one held {which(found)} when it ended", ""
+    table, index = ctx.layout.key(ctx.layout.unacked), ctx.layout.key(ctx.layout.unacked_index)
+    tag, cli = safe(again[0].tag), redis_cli(ctx.layout.dsn)
+    return (
+        f"; the last one held {which(again)} when it ended, delivered more than once: it may be what ends them",
+        f"   # ends again? Then set that message aside: {cli} HDEL {table} {tag}; {cli} ZREM {index} {tag}",
+    )
 
 
 def _denied(ctx: Context) -> Denial | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from intelli_checks.context import Context
 from intelli_checks.families.declared import spelt
-from intelli_checks.families.wording import ago, celery_command, count, listed
+from intelli_checks.families.wording import ago, celery_command, count, listed, which
 from intelli_checks.model import Finding, fail, info, warn
 from intelli_checks.probes.nodes import Node, Request
 from intelli_checks.probes.queues import Delivered
@@ -53,16 +53,23 @@ def _orphaned(ctx: Context, found: list[Delivered]) -> Finding:
     cause = "Redis restarted after they were delivered" if restarted else "the worker that took them is gone"
     left = oldest + timeout - now
     when = f"come back in {ago(left)} at the earliest" if left > 0 else "are overdue for redelivery"
+    repeated = [delivered for delivered in found if delivered.message.redelivered]
+    again = "; delivered more than once, so it may be what ends its worker: " + which(repeated)
     return fail(
         f"{count(len(found), 'delivered message')} held by no worker, the oldest for {ago(now - oldest)}: "
-        f"{cause}; they {when}",
+        f"{cause}; they {when}" + (again if repeated else f": {which(found)}"),
         hint="restart the workers, and re-enqueue these tasks by id if they cannot wait (visibility_timeout is "
-        f"{ago(timeout)})",
+        f"{ago(timeout)})" + (_if_it_kills(ctx, repeated[0]) if repeated else ""),
         subject="unacked",
         ids=[delivered.message.id for delivered in found][:20],
         tasks=sorted({delivered.message.task for delivered in found}),
         unacked=ctx.depths.unacked.count,
     )
+
+
+def _if_it_kills(ctx: Context, delivered: Delivered) -> str:
+    """What keeps a message that ends its worker from coming back: revoked, it is acknowledged and dropped."""
+    return f"; if it ends its worker again: {celery_command(ctx, f'control revoke {safe(delivered.message.id)}')}"
 
 
 @check("celery.duplicates", needs=["celery.workers"])

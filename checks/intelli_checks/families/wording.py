@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from intelli_checks.context import Context
 from intelli_checks.model import Skip
-from intelli_checks.probes.queues import expected
+from intelli_checks.probes.queues import Delivered, expected
 from intelli_checks.probes.survey import Survey
 from intelli_checks.text import safe
 
@@ -41,6 +41,11 @@ def listed(names: Iterable[str], limit: int = 8) -> str:
     told = [safe(name) for name in names]
     more = f" and {len(told) - limit} more" if len(told) > limit else ""
     return ", ".join(told[:limit]) + more
+
+
+def which(found: Iterable[Delivered]) -> str:
+    """Task and id of the first few delivered messages."""
+    return listed([f"{one.message.task or 'unreadable'} ({one.message.id})" for one in found], 3)
 
 
 def ago(seconds: float) -> str:

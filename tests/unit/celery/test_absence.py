@@ -12,8 +12,9 @@ from intelli_checks.model import Unavailable
 from intelli_checks.probes.absence import Absence, Elsewhere
 from intelli_checks.probes.clients import Client
 from intelli_checks.probes.keyspace import Keyspace
+from intelli_checks.probes.messages import Message
 from intelli_checks.probes.processes import Process
-from intelli_checks.probes.queues import Queue, QueueDepths
+from intelli_checks.probes.queues import Delivered, Queue, QueueDepths, Unacked
 from intelli_checks.probes.redis_facts import Refusal
 from intelli_checks.probes.senders import WORKER, Sender
 from intelli_checks.probes.survey import QueueDecl, Survey
@@ -261,3 +262,17 @@ def test_where_nobody_configures_a_broker_a_worker_that_has_one_says_where_from(
     assert found.hint.startswith("export CELERY_CONFIG_MODULE=prod ")
     (found,) = ask("celery.broker_url", context(survey=survey, senders=()))
     assert "a worker" not in found
+
+
+@pytest.mark.parametrize("redelivered", [False, True], ids=["once", "more than once"])
+def test_a_message_that_may_end_its_worker_is_told_with_task_and_id(redelivered):
+    message = Message(id="9", task="shop.die", redelivered=redelivered)
+    depths = QueueDepths({}, Unacked(1, (Delivered("t-1", NOW - 60, message),), NOW - 60), NOW)
+    registry.load()
+    (gone,) = registry["celery.workers"].run(context(depths=depths, keyspace=Keyspace(), absence=Absence()))
+    assert "the last one held shop.die (9) when it ended" in gone.message
+    assert ("HDEL unacked t-1" in gone.hint) is redelivered
+    (orphan,) = registry["celery.unacked"].run(context(node(), depths=depths))
+    assert "shop.die (9)" in orphan.message
+    assert ("may be what ends its worker" in orphan.message) is redelivered
+    assert ("control revoke 9" in orphan.hint) is redelivered
