@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from intelli_checks.context import Context
+from intelli_checks.families.celery_pools import memory_limit
 from intelli_checks.families.celery_started import locked_out
 from intelli_checks.families.wording import ago, listed
 from intelli_checks.model import Finding, Severity, Skip, fail, info
 from intelli_checks.probes.canary import Canary
+from intelli_checks.probes.nodes import Node
 from intelli_checks.probes.results import stored_elsewhere
 from intelli_checks.registry import check
 from intelli_checks.text import safe
 
 SKEW = 30.0
 """Seconds two clocks may differ: beyond, tasks with `expires` are dropped unseen."""
+
+
+RENEWED = 5.0
+"""Seconds below which every pool process must be old for the pool to be renewed all the time."""
 
 
 @check(
@@ -51,19 +57,34 @@ def _judge(ctx: Context, bird: Canary) -> Finding:
         return _begun(ctx, bird, who)
     if bird.outcome == "taken" and ctx.fleet.silent:
         return info("taken, not executed; a worker that does not answer may have it", subject=subject)
-    if bird.outcome == "taken":
-        return fail(
-            f"{who} took a no-op task and did not execute it within {bird.seconds:.1f} s: its pool does not work",
-            hint=f"restart {who}; before that, see what its pool waits for: py-spy dump --pid PID",
-            subject=subject,
-            workers=list(bird.workers),
+    return _undone(ctx, bird, who)
+
+
+def _undone(ctx: Context, bird: Canary, who: str) -> Finding:
+    """What keeps the no-op task from its end, where nothing excuses it."""
+    if (node := _renewing(ctx, bird)) is not None:
+        said = (
+            f"{safe(node.name)} replaces its pool process after each task (none is older than {RENEWED:.0f} s): what "
+            f"one takes at rest is above its memory limit; a no-op task was not done within {bird.seconds:.1f} s"
         )
-    return fail(
-        f"nobody took a no-op task within {bird.seconds:.1f} s, although {who} consumes this queue",
-        hint=f"restart {who}: it has lost its connection to the queue",
-        subject=subject,
-        workers=list(bird.workers),
-    )
+        hint = "a higher --max-memory-per-child, or worker_max_memory_per_child (kB): intelli-ops check celery.memory"
+    elif bird.outcome == "taken":
+        said = f"{who} took a no-op task and did not execute it within {bird.seconds:.1f} s: its pool does not work"
+        hint = f"restart {who}; before that, see what its pool waits for: py-spy dump --pid PID"
+    else:
+        said = f"nobody took a no-op task within {bird.seconds:.1f} s, although {who} consumes this queue"
+        hint = f"restart {who}: it has lost its connection to the queue"
+    return fail(said, hint=hint, subject=f"queue {safe(bird.queue)}", workers=list(bird.workers))
+
+
+def _renewing(ctx: Context, bird: Canary) -> Node | None:
+    """A consumer with a memory limit whose every process is new, although it has been up for long."""
+    for node in ctx.fleet.consumers(bird.queue):
+        main = ctx.pools.get(node.pid)
+        ages = [ctx.pools[pid].age for pid in node.processes if pid in ctx.pools and pid != node.pid]
+        if main and memory_limit(node, main) and ages and max(ages) < RENEWED and not node.young:
+            return node
+    return None
 
 
 def _begun(ctx: Context, bird: Canary, who: str) -> Finding:

@@ -10,7 +10,7 @@ from intelli_checks.families.declared import spelt
 from intelli_checks.families.wording import ago, celery_command, count, listed
 from intelli_checks.model import Finding, fail, info, warn
 from intelli_checks.probes.nodes import Node, Request
-from intelli_checks.probes.processes import Process
+from intelli_checks.probes.processes import Process, option
 from intelli_checks.probes.watch import has_room
 from intelli_checks.registry import check
 from intelli_checks.text import safe
@@ -255,7 +255,7 @@ def memory(ctx: Context) -> Iterator[Finding]:
 
 
 def _memory(node: Node, children: list[Process], main: Process | None) -> Iterator[Finding]:
-    limit = node.conf.get("worker_max_memory_per_child")
+    limit = memory_limit(node, main)
     resting = [child for child in children if child.pid not in {request.pid for request in node.active}]
     largest, least = (
         max((child.memory for child in children), default=0),
@@ -288,6 +288,13 @@ def _memory(node: Node, children: list[Process], main: Process | None) -> Iterat
             f"the largest pool process takes {_mib(largest)}",
             subject=node.name,
         )
+
+
+def memory_limit(node: Node, main: Process | None) -> float | None:
+    """Of a pool process, in kB, as the worker's command line or its settings have it."""
+    told = option(main.command.split(), "--max-memory-per-child") if main else ""
+    limit = float(told) if told.isdigit() else node.conf.get("worker_max_memory_per_child")
+    return limit if isinstance(limit, (int, float)) else None
 
 
 def _mib(size: float) -> str:

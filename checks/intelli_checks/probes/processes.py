@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -220,8 +220,29 @@ def of_fleet(fleet: WorkerFleet) -> dict[int, Process]:
     for node in fleet.nodes:
         children = of_pids(node.processes, parent=node.pid)
         if children or _runs_celery(node.pid, fleet.taken - (node.uptime or 0.0)):
-            found |= {**of_pids([node.pid]), **children}
+            main = {pid: replace(one, command=_command(pid)) for pid, one in of_pids([node.pid]).items()}
+            found |= {**main, **children}
     return found
+
+
+def _command(pid: int) -> str:
+    import psutil
+
+    try:
+        return safe(" ".join(psutil.Process(pid).cmdline()))
+    except psutil.Error:
+        return ""
+
+
+def option(words: Sequence[str], name: str) -> str:
+    """The value of an option, in any of the ways to write it; empty where it is not given."""
+    attached = f"{name}=" if name.startswith("--") else name
+    for word, following in zip(words, [*words, ""][1:], strict=True):
+        if word == name:
+            return following
+        if word.startswith(attached) and len(word) > len(attached):
+            return word.removeprefix(attached)
+    return ""
 
 
 def _runs_celery(pid: int, since: float) -> bool:

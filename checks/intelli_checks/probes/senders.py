@@ -15,7 +15,7 @@ from intelli_checks.dsn import Dsn
 from intelli_checks.model import Skip
 from intelli_checks.probes import same_server
 from intelli_checks.probes.layer_users import host_of
-from intelli_checks.probes.processes import commands, is_celery
+from intelli_checks.probes.processes import commands, is_celery, option
 from intelli_checks.probes.web_process import runs_in, server_rank
 from intelli_checks.text import remember_environment
 
@@ -91,7 +91,7 @@ class _Started:
 
     def named(self, options: tuple[str, ...], variables: Iterable[str]) -> tuple[str, str]:
         """The first of these that is given, and its value; two empty strings where none is."""
-        given = next(((name, value) for name in options if (value := _option(self.words, name))), None)
+        given = next(((name, value) for name in options if (value := option(self.words, name))), None)
         told = ((name, self.environ[name]) for name in variables if self.environ.get(name))
         return given or next(told, ("", ""))
 
@@ -177,17 +177,6 @@ def _locked_out(*pairs: tuple[tuple[str, str], Dsn | None]) -> str:
             continue
         if (there.username, there.password) != (ours.username, ours.password) and same_server.refused(there):
             return name
-    return ""
-
-
-def _option(words: list[str], name: str) -> str:
-    """The value of an option, in any of the ways to write it."""
-    attached = f"{name}=" if name.startswith("--") else name
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        if word == name:
-            return following
-        if word.startswith(attached) and len(word) > len(attached):
-            return word.removeprefix(attached)
     return ""
 
 

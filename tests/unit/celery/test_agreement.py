@@ -344,3 +344,33 @@ def test_a_result_store_by_another_name_is_the_same_where_a_result_arrives(found
     bird = replace(LOST, result=found)
     survey = Survey("here", results=Dsn("redis://127.0.0.1:6379/1"))
     assert len(ask("celery.results", context(worker, survey=survey, canaries=(bird,), senders=(), **STORE))) == bad
+
+
+@pytest.mark.parametrize(
+    ("option", "age", "said"),
+    [
+        ("--max-memory-per-child=1000", 2.0, "ERROR: w@h replaces its pool process after each task"),
+        ("--max-memory-per-child 1000", 400.0, "ERROR: nobody took a no-op task"),
+        ("", 2.0, "ERROR: nobody took a no-op task"),
+    ],
+    ids=["renewed", "limit alone", "no limit"],
+)
+def test_a_pool_that_is_renewed_with_each_task_has_not_lost_its_connection(option, age, said):
+    pools = {
+        1: Process(1, 0, "sleeping", 600.0, command=f"celery -A shop worker {option}".strip()),
+        7: Process(7, 1, "sleeping", age, memory=80_000_000),
+    }
+    (found,) = ask(
+        "celery.canary",
+        context(node(processes=(7,)), pools=pools, canaries=(Canary("ai", "waiting", 4.0, workers=("w@h",)),)),
+    )
+    assert found.startswith(said)
+
+
+def test_a_memory_limit_of_the_command_line_is_judged_as_one_of_the_settings():
+    pools = {
+        1: Process(1, 0, "sleeping", 600.0, command="celery worker --max-memory-per-child 1000"),
+        7: Process(7, 1, "sleeping", 60.0, memory=80_000_000),
+    }
+    (found,) = ask("celery.memory", context(node(processes=(7,)), pools=pools))
+    assert found.startswith("WARNING: a pool process of w@h takes 76 MiB at rest and may take 1 MiB")
