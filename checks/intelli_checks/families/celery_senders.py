@@ -38,7 +38,7 @@ def eager_processes(ctx: Context) -> Iterator[Finding]:
 
 @check("celery.senders", needs=["celery.workers"])
 def senders(ctx: Context) -> Iterator[Finding]:
-    """Web server and scheduler send to the broker the workers listen on, and can still log in.
+    """Web server and scheduler send where the workers listen, and all can still log in.
 
     A process that was started with another value of the variable that names the broker sends its tasks where no worker
     of this project looks; with another result store it waits where no worker writes.

@@ -147,10 +147,10 @@ def look(ctx: Context, timeout: float) -> Server:
     """One GET of a page that is not there; raises Skip without an address, Unavailable when nothing answers."""
     target, where = ctx.target, address(ctx)
     try:
-        answer = http.call("GET", where + NO_PAGE, timeout * 0.7, headers=login(target))
+        answer = http.call("GET", where + NO_PAGE, timeout * 0.65, headers=login(target))
     except Unavailable as outage:
         if outage.facts.get("kind") in {"silent", "broken"}:
-            _try_other_scheme(where, timeout * 0.3)
+            _try_other_scheme(where, timeout * 0.25)  # the rest is for the processes behind the port
         raise _explained(ctx, outage, where) from None
     said = bool(target.web or "://" in (target.websocket or ""))
     location = answer.headers.get("location")
