@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from intelli_checks.context import Context
-from intelli_checks.model import Check, Finding, Outcome, OutOfTime, Report, Result, Skip, Unavailable
+from intelli_checks.model import Check, Finding, Outcome, OutOfTime, Report, Result, Skip, Stage, Unavailable
 from intelli_checks.text import scrub
 
 
@@ -25,6 +25,8 @@ def diagnose(checks: Iterable[Check], ctx: Context, on_result: Callable[[Result]
 
     Raises Interrupted, a KeyboardInterrupt that carries what is known by then.
     """
+    checks = tuple(checks)
+    ctx.offline = all(check.stage is Stage.STATIC for check in checks)
     started, clock = datetime.now(UTC).isoformat(timespec="milliseconds"), time.monotonic()
     tasks, results = _start(checks, ctx), []
     try:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from intelli_checks import Skip
+from intelli_checks import Check, Outcome, Skip, Stage
 from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
 from intelli_checks.families import places
+from intelli_checks.probes import same_server
 from intelli_checks.probes.survey import LayerDecl, Survey, TaskDecl
-from intelli_checks.target import Target
+from intelli_checks.registry import registry
+from intelli_checks.runner import diagnose
+from intelli_checks.target import Place, Target
 from intelli_checks.text import scrub
 
 PASSWORD = "s3cret-of-the-broker"
@@ -117,3 +122,18 @@ def test_two_names_of_one_server_are_no_difference():
     assert (one.severity.name, one.subject) == ("INFO", "broker")
     (other,) = places.compare(surveys)
     assert other.severity.name == "ERROR"
+
+
+@pytest.mark.parametrize("stage", [Stage.STATIC, Stage.LIVE])
+def test_checks_of_what_is_declared_ask_no_server(stage, monkeypatch):
+    asked = []
+    monkeypatch.setattr(same_server, "same", lambda urls, _places: not asked.append(urls))
+    broker = {"web": Dsn("redis://redis:6379/0"), "worker": Dsn("redis://10.0.0.5:6379/0")}
+    ctx = Context(Target(Path(), places=tuple(Place(name, ("python",)) for name in broker)))
+    ctx.gathered["surveys"] = Future()
+    ctx.gathered["surveys"].set_result({name: Survey(name, broker=url) for name, url in broker.items()})
+    other = Check("other", lambda _ctx: (), stage, 5.0)
+    registry.load()
+    report = diagnose([registry["celery.places"], other], ctx)
+    assert report.results[0].outcome is (Outcome.PASSED if asked else Outcome.FAILED)
+    assert bool(asked) == (stage is not Stage.STATIC)
