@@ -7,7 +7,7 @@ from itertools import groupby
 
 from intelli_checks import Finding, Skip, check, fail, info, warn
 from intelli_checks.context import Context
-from intelli_checks.families.channels_settings import IN_MEMORY
+from intelli_checks.families.channels_layers import IN_MEMORY
 from intelli_checks.families.places import compare
 from intelli_checks.probes.channels import Exchange
 from intelli_checks.probes.channels_state import Backlog, LayerState, limit_of

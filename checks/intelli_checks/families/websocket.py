@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from intelli_checks import Finding, Severity, Skip, Stage, Unavailable, check, fail, info, warn
 from intelli_checks.context import Context
-from intelli_checks.families.channels_settings import illegal
+from intelli_checks.families.channels_events import illegal
 from intelli_checks.families.declared import close_to, listed, usage
 from intelli_checks.families.websocket_words import LOOK, between, closed, plain_http
 from intelli_checks.probes.websocket import MAX_FRAME, Attempt

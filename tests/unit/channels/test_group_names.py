@@ -54,7 +54,7 @@ def test_a_name_is_read_as_far_as_the_code_tells_it(code, name):
     ],
 )
 def test_two_names_meet_when_some_text_fits_both(one, other, meet):
-    from intelli_checks.families.channels_settings import overlap
+    from intelli_checks.families.channels_events import overlap
 
     assert overlap(one, other) is overlap(other, one) is meet
 

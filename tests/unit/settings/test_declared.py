@@ -12,7 +12,14 @@ from tests.unit.settings.surveys import groups, name, project, routed, use
 
 from intelli_checks import Severity, Skip
 from intelli_checks.dsn import Dsn
-from intelli_checks.families import celery_absence, celery_app, celery_settings, channels_settings, django
+from intelli_checks.families import (
+    celery_absence,
+    celery_app,
+    celery_settings,
+    channels_events,
+    channels_layers,
+    django,
+)
 from intelli_checks.families import declared_delivery as delivery
 from intelli_checks.families import declared_routing as routing
 from intelli_checks.probes.survey import LayerDecl, Survey, TaskDecl
@@ -66,7 +73,7 @@ def test_a_string_of_hosts_and_a_missing_backend_are_problems():
     layer = LayerDecl(
         "default", "channels_redis.cor.RedisChannelLayer", problem="ModuleNotFoundError: No module named ..."
     )
-    found = judged(channels_settings.layer, project(layers=(layer,)))
+    found = judged(channels_layers.layer, project(layers=(layer,)))
     assert [finding.severity.name for finding in found] == ["ERROR"]
 
 
@@ -82,7 +89,7 @@ def test_a_string_of_hosts_and_a_missing_backend_are_problems():
 )
 def test_groups_that_the_code_does_not_tell_are_no_fault(survey):
     with pytest.raises(Skip, match="does not tell"):
-        judged(channels_settings.group_names, survey)
+        judged(channels_events.group_names, survey)
 
 
 WANTED = [
@@ -184,4 +191,4 @@ def test_an_app_that_imports_some_task_modules_may_leave_the_rest_to_another():
 def test_events_for_code_that_reads_from_the_layer_itself_need_no_handler():
     reads = [*use("receives")["usage"], *use("untyped")["usage"], *use("event", type="feed.item")["usage"]]
     with pytest.raises(Skip, match="reads from the layer itself"):
-        judged(channels_settings.handlers, routed(extra={"usage": reads}))
+        judged(channels_events.handlers, routed(extra={"usage": reads}))
