@@ -47,7 +47,7 @@ class Answer:
     returncode: int | None = None
     seconds: float = 0.0
     share: float | None = None
-    """Of one core, what it used in the later part of its time; None where that was not seen, or it ended before."""
+    """Of one core, what it used or waited for in the later part of its time; None where it was not seen then."""
 
     def take(self, record: Mapping[str, Any]) -> None:
         """Add one record of the wire format: `{"begin"}`, `{"stage", "facts", "error"?}` or `{"end"}`."""
@@ -115,20 +115,31 @@ class _Pulse(threading.Thread):
     def run(self) -> None:
         if self.over.wait(self.timeout * 0.5):
             return
-        before, began = _processor_time(self.pid), time.monotonic()
+        before, began = _wanted(self.pid), time.monotonic()
         if not self.over.wait(self.timeout * 0.3):
-            self.share = (_processor_time(self.pid) - before) / (time.monotonic() - began)
+            self.share = (_wanted(self.pid) - before) / (time.monotonic() - began)
 
 
-def _processor_time(pid: int) -> float:
-    """Seconds of processor time of a process and what it started; 0 where it is gone."""
+def _wanted(pid: int) -> float:
+    """Seconds in which a process and what it started used a processor, or had to wait for one; 0 where it is gone."""
     import psutil
 
     try:
         process = psutil.Process(pid)
         family = [process, *process.children(recursive=True)]
-        return sum(sum(one.cpu_times()[:2]) for one in family)
+        return sum(sum(one.cpu_times()[:2]) + _queued(one.pid) for one in family)
     except psutil.Error:
+        return 0.0
+
+
+def _queued(pid: int) -> float:
+    """Seconds the main thread was ready to run on a machine that had no time for it; 0 where nobody counts them.
+
+    Source: Documentation/scheduler/sched-stats.rst of Linux, /proc/PID/schedstat.
+    """
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
         return 0.0
 
 
