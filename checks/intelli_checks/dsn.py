@@ -10,6 +10,8 @@ from intelli_checks.text import MASK, raw_login, remember_passwords, remember_se
 UNPARSEABLE = "<unparseable url>"
 PORTS = {"sentinel": 26379, "amqp": 5672, "pyamqp": 5672, "amqps": 5671}
 """Ports that a URL without one means, by transport; 6379 for Redis."""
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Hosts that are this machine."""
 _SECRET_OPTIONS = frozenset({"password", "passwd", "secret", "token", "sentinel_password"})
 
 
@@ -154,6 +156,11 @@ class Dsn:
     def address(self) -> str:
         """`host:port` or the socket's path: what a person would type."""
         return self.unix_path or f"{self.host}:{self.port}"
+
+    @property
+    def server(self) -> str:
+        """The address to compare by: this machine by whatever name is one."""
+        return self.unix_path or f"{'127.0.0.1' if self.host in LOOPBACK else self.host}:{self.port}"
 
     @property
     def members(self) -> tuple[Dsn, ...]:

@@ -8,7 +8,6 @@ from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
 from intelli_checks.families.wording import listed
 from intelli_checks.model import Finding, fail, warn
-from intelli_checks.probes.layer_users import host_of
 from intelli_checks.probes.senders import Sender
 from intelli_checks.registry import check
 from intelli_checks.text import safe
@@ -78,7 +77,7 @@ def _locked_out(senders: Sequence[Sender]) -> Finding:
 def _astray(ctx: Context, sender: Sender) -> Finding:
     there = Dsn(sender.broker)
     others = {place.value for place in ctx.absence.elsewhere if place.kind == "database"}
-    served = host_of(there) == host_of(ctx.layout.dsn) and str(there.database) in others
+    served = there.server == ctx.layout.dsn.server and str(there.database) in others
     report = warn if served else fail
     return report(
         f"{sender.program} (pid {sender.pid}) was started with {sender.variable}={safe(there)}: its tasks go there, "

@@ -10,14 +10,13 @@ from typing import Any
 
 from intelli_checks import Finding, Skip, Stage, check, fail, info, warn
 from intelli_checks.context import Context
+from intelli_checks.dsn import LOOPBACK
 from intelli_checks.families.celery_started import started_otherwise, started_with
 from intelli_checks.families.declared import Answer, for_tests, listed, of_celery, setting, transport_lacking
 from intelli_checks.families.places import overriding
 from intelli_checks.probes.senders import CONFIG, OVERRIDING
 from intelli_checks.probes.survey import Survey
 from intelli_checks.text import safe
-
-LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def _suspicious(survey: Survey, *kinds: str) -> list[Mapping[str, Any]]:
@@ -207,7 +206,7 @@ def broker_url(survey: Survey) -> Iterator[Finding]:
         yield fail("the broker is memory://: no other process ever sees a task", hint=f'{name} = "redis://HOST:6379/0"')
     elif lacking := transport_lacking(survey):
         yield lacking
-    elif broker and survey.extra.get("container") and broker.host in LOCAL and not broker.unix_path:
+    elif broker and survey.extra.get("container") and broker.host in LOOPBACK and not broker.unix_path:
         yield info(f"inside a container {broker.host} is the container itself, and the broker is {broker}")
 
 

@@ -6,11 +6,7 @@ from collections.abc import Iterator
 
 from intelli_checks import Finding, Stage, check, fail, info, warn
 from intelli_checks.dsn import Dsn
-from intelli_checks.families.declared import (
-    for_tests,
-    of_channels,
-    version_of,
-)
+from intelli_checks.families.declared import for_tests, of_channels, spare_database, version_of
 from intelli_checks.families.wording import in_lower_case
 from intelli_checks.probes.survey import LayerDecl, Survey
 
@@ -143,7 +139,7 @@ def database(survey: Survey) -> Iterator[Finding]:
             if (host.address, host.database) == (survey.broker.address, survey.broker.database):
                 yield warn(
                     f"layer {one.alias} and the broker share database {host.database} of {host.address}",
-                    hint=f"give the layer database {host.database + 1}: redis://{host.address}/{host.database + 1}",
+                    hint=f"give the layer a database of its own: redis://{host.address}/{spare_database(survey)}",
                     subject=one.alias,
                 )
 

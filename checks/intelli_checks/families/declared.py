@@ -8,10 +8,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import wraps
+from itertools import count
 from pathlib import PurePath
 from typing import Any, TypeAlias
 
 from intelli_checks.context import Context
+from intelli_checks.dsn import Dsn
 from intelli_checks.model import Finding, OutOfTime, Skip, fail
 from intelli_checks.probes.survey import Survey
 
@@ -39,6 +41,29 @@ def told_in_time(error: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     if error and error["type"] == OutOfTime.__name__:
         raise OutOfTime(str(error["message"]), hint=str(error["hint"]))
     return error
+
+
+def caches_on(survey: Survey | None, address: str, database: int) -> list[str]:
+    """The caches of the project on this database of a Redis: Django's and django-redis's `clear()` is a FLUSHDB."""
+    here = Dsn(f"redis://{address}").server, database
+    caches = _caches(survey) if survey else {}
+    return [alias for alias, urls in caches.items() if any((url.server, url.database) == here for url in urls)]
+
+
+def _caches(survey: Survey) -> dict[str, list[Dsn]]:
+    declared: Mapping[str, Any] = survey.django.get("CACHES") or {}
+    return {
+        alias: [Dsn(str(url)) for url in cache.get("urls") or () if "://" in str(url)]
+        for alias, cache in declared.items()
+    }
+
+
+def spare_database(survey: Survey) -> int:
+    """The first number of a Redis database that nothing in this project uses."""
+    urls = [url for url in (survey.broker, survey.results) if url]
+    urls += [host for layer in survey.layers for host in layer.hosts]
+    urls += [url for cache in _caches(survey).values() for url in cache]
+    return next(number for number in count() if number not in {url.database for url in urls})
 
 
 def version_of(survey: Survey, name: str) -> tuple[int, ...] | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from intelli_checks import Finding, Skip, Stage, Unavailable, check, fail, info, warn
 from intelli_checks.context import Context
-from intelli_checks.families.declared import for_development, listed, of_django, place_of
+from intelli_checks.families.declared import caches_on, for_development, listed, of_django, place_of, spare_database
 from intelli_checks.probes.survey import Audit, Survey
 
 DJANGO_ERROR = 40
@@ -128,6 +128,26 @@ def sqlite(survey: Survey) -> Iterator[Finding]:
                 yield info(message, subject=alias)
             else:
                 yield warn(message, hint="use PostgreSQL (DATABASES) where people wait for it", subject=alias)
+
+
+@check("django.cache_database", stage=Stage.STATIC, needs=["celery.app", "celery.eager"])
+@of_django
+def cache_database(survey: Survey) -> Iterator[Finding]:
+    """Caches and broker do not share one Redis database.
+
+    `cache.clear()` of Django's RedisCache and of django-redis is a FLUSHDB: it deletes every queued task, and nobody
+    gets an error. Shows as: queues that are empty after a deployment or a management command. Fix: another number.
+    Example: broker redis://h/0, LOCATION redis://h/0.
+    """
+    if survey.broker is None or survey.broker.transport != "redis" or survey.broker.unix_path:
+        return
+    for alias in caches_on(survey, survey.broker.address, survey.broker.database):
+        yield warn(
+            f"cache {alias} and the broker share database {survey.broker.database} of {survey.broker.address}: "
+            "cache.clear() deletes every queued task",
+            hint=f'CACHES["{alias}"]["LOCATION"] = "redis://{survey.broker.address}/{spare_database(survey)}"',
+            subject=alias,
+        )
 
 
 @check("django.media", stage=Stage.STATIC, needs=["celery.app"])

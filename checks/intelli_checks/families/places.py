@@ -9,7 +9,6 @@ from intelli_checks import Finding, Skip, Stage, check, fail, info, warn
 from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
 from intelli_checks.families.declared import listed
-from intelli_checks.probes.layer_users import host_of
 from intelli_checks.probes.survey import Survey
 from intelli_checks.text import safe
 
@@ -159,7 +158,7 @@ def overriding(survey: Survey) -> str | None:
     said = Dsn(str(configured))
     if (str(survey.broker), survey.broker.database) == (str(said), said.database):
         return None
-    if said.is_redis and (host_of(survey.broker), survey.broker.database) == (host_of(said), said.database):
+    if said.is_redis and (survey.broker.server, survey.broker.database) == (said.server, said.database):
         return None  # this machine by its two names
     return next((name for name in survey.extra.get("overriding") or () if "BROKER" in name), None)
 

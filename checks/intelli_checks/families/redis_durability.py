@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from intelli_checks.context import Context
-from intelli_checks.dsn import Dsn
+from intelli_checks.families.declared import caches_on
 from intelli_checks.families.redis_seen import Server, servers
 from intelli_checks.families.wording import listed
 from intelli_checks.model import Finding, Skip, Stage, Unavailable, fail, info, warn
@@ -45,7 +45,7 @@ def restart(ctx: Context) -> Iterator[Finding]:
     """
     for server in servers(ctx):
         yield from _young(server)
-        yield from _flushed(server, _caches_beside(ctx, server))
+        yield from _flushed(server, caches_on(ctx.project, server.facts.address, server.facts.database))
         if (server.facts.uptime or _YOUNG) < _YOUNG:
             if server.is_broker and server.facts.persistent is False:
                 yield from _under_workers(ctx, server)
@@ -143,17 +143,6 @@ def _under_workers(ctx: Context, server: Server) -> Iterator[Finding]:
             uptime_seconds=uptime,
             workers=older[:10],
         )
-
-
-def _caches_beside(ctx: Context, server: Server) -> list[str]:
-    """The caches of the project that share the broker's database: Django's and django-redis's `clear()` flush it."""
-    declared = (ctx.project.django.get("CACHES") or {}) if ctx.project else {}
-    here = (server.facts.address, server.facts.database)
-    places = {
-        alias: [Dsn(str(url)) for url in cache.get("urls") or () if "://" in str(url)]
-        for alias, cache in declared.items()
-    }
-    return [alias for alias, urls in places.items() if any((url.address, url.database) == here for url in urls)]
 
 
 def _flushed(server: Server, caches: list[str]) -> Iterator[Finding]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from intelli_checks.dsn import LOOPBACK
 from intelli_checks.model import Skip, Unavailable
-from intelli_checks.probes.redis_outage import LOOPBACK
 
 if TYPE_CHECKING:
     from intelli_checks.context import Context

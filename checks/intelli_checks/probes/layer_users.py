@@ -18,7 +18,6 @@ from intelli_checks.dsn import Dsn
 from intelli_checks.model import Skip, Unavailable
 from intelli_checks.probes import clients
 from intelli_checks.probes.redis import Endpoint
-from intelli_checks.probes.redis_outage import LOOPBACK
 from intelli_checks.probes.resp import Connection, DialError, ReplyError
 from intelli_checks.probes.survey import Survey
 from intelli_checks.target import Target
@@ -120,7 +119,7 @@ def _ours(target: Target, survey: Survey, layer: Dsn) -> _Ours:
         _below(directory, survey.extra.get("settings_file")),
         _below(directory, name) if name.startswith("/") else None,
         layer,
-        broker.database if broker and broker.is_redis and host_of(broker) == host_of(layer) else None,
+        broker.database if broker and broker.is_redis and broker.server == layer.server else None,
     )
 
 
@@ -229,17 +228,12 @@ def _place(value: str) -> str:
     if "://" not in value:
         return value
     url = Dsn(value)
-    return f"{host_of(url)}/{value.partition('://')[2].partition('/')[2].partition('?')[0]}"
+    return f"{url.server}/{value.partition('://')[2].partition('/')[2].partition('?')[0]}"
 
 
 def _same(value: str, layer: Dsn) -> bool:
     url = Dsn(value) if "://" in value else None
-    return bool(url and url.is_redis and (host_of(url), url.database) == (host_of(layer), layer.database))
-
-
-def host_of(url: Dsn) -> str:
-    """Host and port, or the socket's path; this machine by whatever name is one."""
-    return url.unix_path or f"{'127.0.0.1' if url.host in LOOPBACK else url.host}:{url.port}"
+    return bool(url and url.is_redis and (url.server, url.database) == (layer.server, layer.database))
 
 
 def dotenv(directory: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from intelli_checks.dsn import Dsn
+from intelli_checks.dsn import LOOPBACK, Dsn
 from intelli_checks.model import Unavailable
 from intelli_checks.probes import host, redis_outage, redis_peer, redis_replies
 from intelli_checks.probes.host_facts import Owner
@@ -180,7 +180,7 @@ def _place(endpoint: Endpoint, deadline: float) -> redis_replies.Place:
         return redis_peer.look(endpoint.dsn, max(0.2, deadline - time.monotonic()), endpoint.via)
 
     def owner() -> Owner | None:
-        local = endpoint.via is None and endpoint.dsn.host in redis_outage.LOOPBACK and not endpoint.dsn.unix_path
+        local = endpoint.via is None and endpoint.dsn.host in LOOPBACK and not endpoint.dsn.unix_path
         return host.owner(endpoint.dsn.port) if local else None
 
     return redis_replies.Place(

@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from intelli_checks.dsn import LOOPBACK
 from intelli_checks.model import Unavailable
 from intelli_checks.probes.redis_replies import Place, Words, by_reply
 from intelli_checks.probes.resp import DialError
 from intelli_checks.text import safe
-
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def explain(error: DialError, place: Place) -> Unavailable:

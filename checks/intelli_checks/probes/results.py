@@ -223,8 +223,7 @@ def stored_elsewhere(node: Node, expected: Dsn | None) -> bool:
 
 
 def _place(dsn: Dsn) -> tuple[Any, ...]:
-    host = "127.0.0.1" if dsn.host == "localhost" else dsn.host
-    return dsn.transport, dsn.unix_path or (host, dsn.port)
+    return dsn.transport, dsn.server
 
 
 def _left_out(told: Dsn, expected: Dsn) -> bool:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from intelli_checks.dsn import Dsn
-from intelli_checks.probes.layer_users import host_of
 from intelli_checks.probes.redis_facts import parse_info
 from intelli_checks.probes.resp import Connection, DialError, ReplyError
 from intelli_checks.target import Place
@@ -20,7 +19,7 @@ def same(urls: Sequence[Dsn], places: Sequence[Place | None] = ()) -> bool:
     froms = list(places) or [None] * len(urls)
     if not all(url.is_redis and len(url.members) == 1 for url in urls) or len({url.database for url in urls}) > 1:
         return False
-    if len({(host_of(url), url.username, url.password) for url in urls}) == 1 and not any(
+    if len({(url.server, url.username, url.password) for url in urls}) == 1 and not any(
         place and place.remote for place in froms
     ):
         return True

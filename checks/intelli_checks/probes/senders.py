@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from intelli_checks.dsn import Dsn
 from intelli_checks.model import Skip
 from intelli_checks.probes import same_server
-from intelli_checks.probes.layer_users import host_of
 from intelli_checks.probes.processes import commands, is_celery, option
 from intelli_checks.probes.web_process import runs_in, server_rank
 from intelli_checks.text import remember_environment
@@ -181,7 +180,7 @@ def _locked_out(*pairs: tuple[tuple[str, str], Dsn | None]) -> str:
 
 
 def _place(url: Dsn) -> tuple[Any, ...]:
-    return (host_of(url), url.database) if url.is_redis else (str(url).partition("?")[0],)
+    return (url.server, url.database) if url.is_redis else (str(url).partition("?")[0],)
 
 
 def _read(source: Mapping[str, Any]) -> list[str]:

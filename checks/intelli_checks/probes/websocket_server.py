@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 
+from intelli_checks.dsn import LOOPBACK
 from intelli_checks.model import Skip, Unavailable
-from intelli_checks.probes import host, http, redis_outage, web_process, websocket
+from intelli_checks.probes import host, http, web_process, websocket
 from intelli_checks.probes.survey import Survey
 from intelli_checks.probes.websocket import Attempt
 from intelli_checks.probes.websocket_route import Route, choose
@@ -162,7 +163,7 @@ def look(ctx: Context, timeout: float) -> Server:
 def _as_visitors_ask(ctx: Context, where: str, timeout: float) -> tuple[str, int] | None:
     """The same page under a name the project takes: who looks from inside seldom uses the name visitors use."""
     allowed, host = allowed_hosts(ctx), urlsplit(where).hostname or ""
-    names = [one.lstrip(".") for one in allowed if "*" not in one and one.lstrip(".") not in redis_outage.LOOPBACK]
+    names = [one.lstrip(".") for one in allowed if "*" not in one and one.lstrip(".") not in LOOPBACK]
     if not names or any(matches(host, pattern) for pattern in allowed):
         return None
     try:
@@ -182,7 +183,7 @@ def _never_started(ctx: Context) -> bool:
 def _explained(ctx: Context, outage: Unavailable, where: str) -> Unavailable:
     """The outage of the server at `where`, not of one page, with the process that keeps silent."""
     parts, kind, message, hint = urlsplit(where), outage.facts["kind"], str(outage), outage.hint
-    here = kind == "silent" and parts.hostname in redis_outage.LOOPBACK
+    here = kind == "silent" and parts.hostname in LOOPBACK
     owner = host.owner(parts.port or (443 if parts.scheme == "https" else 80)) if here else None
     pids = {process.pid for process in ctx.web_processes if process.stopped} if here else set()
     pids |= {owner.pid} if owner and owner.stopped else set()
@@ -284,7 +285,7 @@ def replicas(target: Target) -> list[str]:
 def same(one: str, other: str) -> bool:
     """Whether both addresses are one port of this machine."""
     hosts = {urlsplit(address).hostname or "" for address in (one, other)}
-    return urlsplit(one).port == urlsplit(other).port and (hosts <= redis_outage.LOOPBACK or len(hosts) == 1)
+    return urlsplit(one).port == urlsplit(other).port and (hosts <= LOOPBACK or len(hosts) == 1)
 
 
 def allowed_hosts(ctx: Context) -> tuple[str, ...]:

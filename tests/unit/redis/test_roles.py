@@ -5,13 +5,13 @@ from __future__ import annotations
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
 from intelli_checks.families import redis_durability, redis_load, redis_memory
+from intelli_checks.families.declared import caches_on
 from intelli_checks.families.redis import usable
 from intelli_checks.families.redis_seen import Server
 from intelli_checks.model import Skip, Unavailable
@@ -212,8 +212,8 @@ def test_the_hint_grants_what_was_refused(text, hint):
 def test_a_cache_in_the_broker_s_database_is_named_where_it_was_flushed(cache, said):
     info = {"cmdstat_flushdb": "calls=2,usec=9,usec_per_call=4.5"}
     server = Server(RedisFacts("broker", "redis://h:6379/0", "h:6379", 0, 0.1, info=info), ("broker",))
-    ctx = SimpleNamespace(project=Survey("here", django={"CACHES": {"default": {"urls": [cache]}}}))
-    (found,) = redis_durability._flushed(server, redis_durability._caches_beside(ctx, server))  # type: ignore[arg-type]
+    project = Survey("here", django={"CACHES": {"default": {"urls": [cache]}}})
+    (found,) = redis_durability._flushed(server, caches_on(project, "h:6379", 0))
     assert (said or "") in found.message
     assert ("cache default" in found.message) is bool(said)
 

@@ -48,6 +48,10 @@ def groups(*joined: str | None, sent: str | None = "job-*", complete: bool = Tru
     return {"usage": uses, "usage_complete": complete}
 
 
+def cached(*urls: str) -> dict[str, Any]:
+    return {"CACHES": {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "urls": list(urls)}}}
+
+
 def crontab(minute: int, hour: int, *, daily: bool = True) -> dict[str, Any]:
     fields = {"minute": minute, "hour": hour, "daily": daily}
     return {"task": "x", "seconds": None, "schedule": "<crontab>", "crontab": fields}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.unit.settings.cases import SILENT, SPEAKS
-from tests.unit.settings.surveys import groups, name, project, routed, use
+from tests.unit.settings.surveys import cached, core, groups, name, project, routed, use
 
 from intelli_checks import Severity, Skip
 from intelli_checks.dsn import Dsn
@@ -192,3 +192,9 @@ def test_events_for_code_that_reads_from_the_layer_itself_need_no_handler():
     reads = [*use("receives")["usage"], *use("untyped")["usage"], *use("event", type="feed.item")["usage"]]
     with pytest.raises(Skip, match="reads from the layer itself"):
         judged(channels_events.handlers, routed(extra={"usage": reads}))
+
+
+def test_the_database_to_move_to_is_one_that_nothing_uses():
+    survey = core(results=Dsn("redis://redis:6379/2"), django=cached("redis://redis:6379/0", "redis://redis:6379/3"))
+    (found,) = judged(django.cache_database, survey)
+    assert found.hint == 'CACHES["default"]["LOCATION"] = "redis://redis:6379/4"'
