@@ -8,7 +8,7 @@ from typing import Any
 
 from intelli_checks.probes import processes
 from intelli_ops.bring_up import find_running
-from intelli_ops.system import CannotStart
+from intelli_ops.system import NoCheckout
 
 SYSTEMS = ("up", "demo")
 
@@ -29,7 +29,7 @@ def told(project: Path, record: Mapping[str, Any]) -> Iterator[str]:
 def _system(project: Path, name: str) -> Mapping[str, Any]:
     try:
         return find_running(project, name)
-    except CannotStart:  # a project of somebody else has none
+    except NoCheckout:  # a project of somebody else has none
         return {}
 
 
