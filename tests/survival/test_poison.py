@@ -65,11 +65,12 @@ def test_j20_poison_is_refused_at_once_and_harms_nobody(stack, image, poisoned):
     worker = stack.worker()
     stack.submit([image], ["describe"])
     stack.all_succeeded()
+    usual, _ = stack.timed(lambda: stack.finished(stack.submit([image], ["describe"])["id"]))
     before = memory(worker)
     for file in poisoned:
         took, ended = stack.timed(lambda file=file: answer(stack, file))
         assert ended, f"{file.stem} was taken for a picture"
-        assert took < IN_TIME, f"{file.stem} took {took:.1f} s"
+        assert took < max(IN_TIME, 3 * usual), f"{file.stem} took {took:.1f} s, a picture {usual:.1f} s"
         assert memory(worker) - before < GROWTH, file.stem
     attempts = stack.rows("SELECT MAX(attempt) AS n FROM jobs_imagetask")[0]["n"]
     assert attempts == 1, "a picture that is broken stays broken: there is nothing to try again"

@@ -37,14 +37,15 @@ def broker(ctx: Context) -> Iterator[Finding]:
 
 
 def _connected_from_before(ctx: Context, finding: Finding) -> Finding:
-    """Of a password that is refused: whether workers are connected all the same, so that it was right until lately."""
+    """Of a password that is refused: whether workers are connected all the same, by another one or since before."""
     if finding.facts.get("kind") not in {"wrong-password", "no-password"} or not ctx.still_connected:
         return finding
     pids = ", ".join(map(str, ctx.still_connected))
     return replace(
         finding,
-        message=f"{finding.message}; worker {pids} is connected since before: the password was changed on the server",
-        hint=f"{finding.hint}; then restart worker {pids}, which its next reconnect will stop",
+        message=f"{finding.message}; worker (pid {pids}) is connected all the same: it was started with another "
+        "password, or before the server's was changed",
+        hint=f"{finding.hint}; if the server's was changed, restart worker {pids}: its next reconnect will fail",
     )
 
 
