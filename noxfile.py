@@ -16,7 +16,7 @@ nox.options.error_on_external_run = True
 nox.options.sessions = ["lint", "types", "imports", "unit", "docs", "backend", "integration", "coverage", "e2e", "demo"]
 
 # Branches counted, in percent. They go up with the truth and never down.
-UNIT_COVERAGE = 65  # tests/unit and tests/contract alone
+UNIT_COVERAGE = 68  # tests/unit and tests/contract alone
 ALL_COVERAGE = 78  # together with the tests that start things
 SHIPPED = ["toolkit", "toolkit/intelli_ops/supervisor/slim/celery", "checks"]
 PACKAGES = [*SHIPPED, "fixtures"]
