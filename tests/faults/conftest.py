@@ -74,6 +74,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     case = request.getfixturevalue("case")
     found: Lab = request.getfixturevalue("standing" if case.crew is Crew.STANDING else "empty")
     yield found
+    found.redis.command("ACL", "LOG", "RESET")  # whom it refused is no business of the next case
     if case.crew is not Crew.STANDING:
         found.redis.flush()  # the standing worker would lose its bindings
 
