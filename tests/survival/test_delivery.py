@@ -94,7 +94,7 @@ def test_j19_a_burst_under_three_kills(stack, image, jobs, record_property):
     record_property("started again", again)
     record_property("POST, seconds: usually, p95", (round(usual, 3), round(p95, 3)))
     assert again >= 3
-    assert p95 < max(5, 40 * usual)  # of a machine that is busy with other work, nothing is asked in seconds
+    assert p95 < max(2, 60 * usual)  # of a machine that is busy with other work, nothing is asked in seconds
 
 
 def reach(stack, count):
