@@ -17,6 +17,8 @@ FOREIGN = "https://intelli-ops.invalid"
 """An origin no system serves (RFC 2606)."""
 HOLD = 2.0
 """Seconds an accepted socket is watched: Daphne looks once a second whether the application has died, or later."""
+_SLOWER, _MOST = 5.0, 3.0
+"""How much longer it is watched where the handshake itself took long: times its seconds, and at most."""
 IDLE = 9.0
 """Seconds of silence: redis-py 8 gives up reading after 5.2, and a busy Daphne takes two more to notice."""
 MAX_FRAME = 1024 * 1024
@@ -136,7 +138,8 @@ def _attempt(url: str, origin: str | None, timeout: float, headers: Mapping[str,
     with socket:
         try:
             pong = _ping(socket, min(1.0, max(0.1, deadline - time.monotonic())))
-            _watch(socket, min(opened + hold, deadline - 0.1))
+            slow = min(_MOST, _SLOWER * (opened - started)) if hold else 0.0
+            _watch(socket, min(opened + hold + slow, deadline - 0.1))
         except ConnectionClosed as closed:
             code = closed.rcvd.code if closed.rcvd else (closed.sent.code if closed.sent else 1006)
             reason = safe(closed.rcvd.reason if closed.rcvd else "")[:200]

@@ -15,7 +15,7 @@ from tests.integration.channels.harness import check, failing, told
 
 from intelli_checks.context import Context
 from intelli_checks.model import Outcome
-from intelli_checks.probes.websocket import MAX_FRAME
+from intelli_checks.probes.websocket import HOLD, MAX_FRAME
 from intelli_checks.target import Target
 from intelli_fixtures import peers
 
@@ -43,6 +43,13 @@ def keep_silent(request) -> None:
 
 def break_off(request) -> None:
     accept(request)
+
+
+def break_off_late(request) -> None:
+    """As a busy server does, which notices late that its consumer has died."""
+    request.server.over.wait(0.4)
+    accept(request)
+    request.server.over.wait(HOLD + 0.5)
 
 
 def send_a_huge_frame(request) -> None:
@@ -104,6 +111,7 @@ def verdict(web: str):
         (forbid, Outcome.WARNED, "refused (403)"),
         (keep_silent, Outcome.FAILED, "the handshake never answered"),
         (break_off, Outcome.FAILED, "1006 (no close frame"),
+        (break_off_late, Outcome.FAILED, "1006 (no close frame"),
         (send_a_huge_frame, Outcome.PASSED, "a frame of more than"),
         (send_frames_without_end, Outcome.WARNED, "a ping was not answered"),
     ],
