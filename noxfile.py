@@ -34,6 +34,10 @@ FOLDERS = {
     "windows": ("windows",),
 }
 
+# What starts real processes has limits in seconds, and a machine that others share is slow for a moment. Two tests of a
+# session are asked a second time, each is named with its first traceback; a third that fails, fails. The nightly run
+# and `tests/survival` give no second chance.
+ASKED_AGAIN = ("--reruns=1", "--max-suite-reruns=2", "--rerun-show-tracebacks")
 
 VERSIONS = ("-c", "constraints.txt")
 
@@ -132,19 +136,19 @@ def unit(session: nox.Session) -> None:
 @shared
 def backend(session: nox.Session) -> None:
     """The reference system from inside, and its promises under kill, freeze and burst."""
-    pytest(session, "--timeout=300")
+    pytest(session, "--timeout=300", *ASKED_AGAIN)
 
 
 @shared
 def integration(session: nox.Session) -> None:
     """Real Redis, real workers, a live server; the plugin's own tests."""
-    measured(session, "--timeout=300")
+    measured(session, "--timeout=300", *ASKED_AGAIN)
 
 
 @shared
 def e2e(session: nox.Session) -> None:
     """The command line and the scripts as a user runs them."""
-    pytest(session)
+    pytest(session, *ASKED_AGAIN)
 
 
 @shared
