@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from intelli_checks.context import Context
 from intelli_checks.model import Check, Finding, Outcome, OutOfTime, Report, Result, Skip, Stage, Unavailable
+from intelli_checks.stalls import Stalls
 from intelli_checks.text import scrub
 
 
@@ -28,17 +29,18 @@ def diagnose(checks: Iterable[Check], ctx: Context, on_result: Callable[[Result]
     checks = tuple(checks)
     ctx.offline = all(check.stage is Stage.STATIC for check in checks)
     started, clock = datetime.now(UTC).isoformat(timespec="milliseconds"), time.monotonic()
-    tasks, results = _start(checks, ctx), []
-    try:
-        for task in tasks:
-            results.append(task.result())
-            if on_result:
-                on_result(results[-1])
-    except KeyboardInterrupt:
-        known = tuple(task.so_far() for task in tasks)
-        seconds = time.monotonic() - clock
-        raise Interrupted(Report(known, ctx.target.describe(), started, seconds, ("interrupted",))) from None
-    return Report(tuple(results), ctx.target.describe(), started, time.monotonic() - clock)
+    with Stalls() as stalls:
+        tasks, results = _start(checks, ctx), []
+        try:
+            for task in tasks:
+                results.append(task.result())
+                if on_result:
+                    on_result(results[-1])
+        except KeyboardInterrupt:
+            known = tuple(task.so_far() for task in tasks)
+            seconds = time.monotonic() - clock
+            raise Interrupted(Report(known, ctx.target.describe(), started, seconds, ("interrupted",))) from None
+    return Report(tuple(results), ctx.target.describe(), started, time.monotonic() - clock, stalls.told)
 
 
 class Interrupted(KeyboardInterrupt):

@@ -81,6 +81,21 @@ def test_ctrl_c_prints_what_is_known_and_exits_130(cli):
     assert [(c["outcome"], c["reason"]) for c in document["checks"]] == [("passed", None), ("errored", "interrupted")]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_a_run_that_was_stopped_for_a_while_says_so(cli):
+    signal_file = cli.directory / "hangs"
+    args = ["check", "lab.hangs", "--format", "json", "--timeout", "5"]
+    with cli.start(*args, env={"LAB_SIGNAL": str(signal_file)}) as process:
+        until(signal_file.exists)
+        process.send_signal(signal.SIGSTOP)
+        stopped = time.monotonic()
+        until(lambda: time.monotonic() - stopped > 2.3)
+        process.send_signal(signal.SIGCONT)
+        out, _ = process.communicate(timeout=10)
+    (note,) = json.loads(out)["notes"]
+    assert "stood still for 2." in note
+
+
 def until(holds: Callable[[], bool]) -> None:
     ends = time.monotonic() + 20
     while not holds():

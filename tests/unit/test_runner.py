@@ -16,6 +16,7 @@ from intelli_checks.dsn import Dsn
 from intelli_checks.model import OutOfTime
 from intelli_checks.registry import Registry, UnknownCheck
 from intelli_checks.runner import diagnose, run
+from intelli_checks.stalls import Stalls
 from intelli_checks.target import Target
 
 if TYPE_CHECKING:
@@ -221,3 +222,17 @@ def test_what_had_no_time_could_not_tell_and_blocks_what_needs_it():
     )
     assert (second.outcome, second.because) == (Outcome.SKIPPED, "t.app")
     assert report.exit_code() == 3
+
+
+def test_a_run_that_stood_still_says_so():
+    now = iter([100.0, 100.1, 106.3, 106.4, 107.9])  # one stall of 6.1 s; 1.4 s late is a busy machine
+    stalls = Stalls(clock=lambda: next(now))
+    for _ in range(4):
+        stalls.look()
+    assert stalls.seconds == pytest.approx(6.1)
+    (note,) = stalls.told
+    assert "stood still for 6.1 s" in note
+
+
+def test_a_run_that_went_on_has_nothing_to_say():
+    assert diagnose([a_check("a.ok", ok)], ctx()).notes == ()
