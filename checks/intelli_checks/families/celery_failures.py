@@ -156,7 +156,7 @@ def _own(ctx: Context, rest: list[Failure]) -> Finding:
         return info(told)
     return warn(
         f"{told}: of {ctx.result_sample.looked_at} results looked at",
-        hint=f"the workers' logs have the tracebacks: grep -A30 {safe(rest[0].id)}",
+        hint=f"grep -A30 {safe(rest[0].id)} WORKER.log   # or: journalctl -g, docker logs: the worker's log has it all",
         ids=[safe(failure.id) for failure in rest][:20],
     )
 

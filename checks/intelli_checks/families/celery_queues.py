@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
@@ -133,7 +134,7 @@ def _unconsumed(ctx: Context, name: str) -> Finding:
         return warn(
             message, hint=f"whose messages are these? redis-cli LINDEX {safe(name)} -1", subject=subject, **facts
         )
-    if reason := _meant_for(ctx, name):
+    if reason := _meant_for(ctx, name) or _other_separator(ctx, name):
         return fail(f"{message}. {reason[0]}", hint=reason[1], subject=subject, **facts)
     if prefix := _foreign_prefix(ctx, name):
         other = safe(name.removeprefix(prefix))
@@ -185,6 +186,19 @@ def _queue_of(project: Survey, pattern: str) -> str | None:
     route = project.conf["task_routes"][pattern]
     name = route.get("queue") if isinstance(route, Mapping) else route
     return name if isinstance(name, str) else None
+
+
+def _other_separator(ctx: Context, name: str) -> tuple[str, str] | None:
+    """Whether this is a consumed queue's list for a priority, written with another `sep`; and what to do then."""
+    spelled = re.fullmatch(r"(.+?)(\W+)(\d)", name)
+    if spelled is None or name in declared(ctx.project) or int(spelled[3]) not in ctx.layout.steps:
+        return None
+    if spelled[1] not in ctx.fleet.queues:
+        return None
+    queue, sep, priority = map(safe, spelled.groups())
+    why = f"So a sender whose sep is {sep!r} spells the list of {queue} for priority {priority}"
+    options = spelt(ctx, "broker_transport_options")
+    return why, f"the same sep in {options} of senders and workers, then restart them"
 
 
 def _foreign_prefix(ctx: Context, name: str) -> str:

@@ -13,6 +13,8 @@ from intelli_checks.probes.survey import LayerDecl, Survey
 IN_MEMORY = "InMemoryChannelLayer"
 SOCKET_LIVES = 3600
 """Seconds a page may well stay open."""
+POOL = 50
+"""Connections one web process may well need at once: each consumer that waits, sends or joins a group uses one."""
 BLOCKING_READ = 5.0
 """Seconds one BZPOPMIN of channels_redis waits on the server (channels_redis.core, brpop_timeout)."""
 
@@ -24,8 +26,8 @@ def layer(survey: Survey) -> Iterator[Finding]:
 
     Cause: a backend that does not import (channels_redis is missing, a typo), `hosts` that is a string or one address
     instead of a list, an entry without redis://, an option that the layer or redis-py does not take, encryption keys
-    that are no list, or an option beside CONFIG. Shows as: every handshake ends with 500, every
-    group_send raises; or, beside CONFIG, another Redis is used than was meant.
+    that are no list, an option beside CONFIG, or a pool of a few connections. Shows as: every handshake ends with 500,
+    every group_send raises; or, beside CONFIG, another Redis is used than was meant.
     Fix: install channels-redis, write hosts as a list. Example: "hosts": "redis://redis:6379/1".
     """
     for one in survey.layers:
@@ -42,8 +44,22 @@ def layer(survey: Survey) -> Iterator[Finding]:
                 hint="leave group_expiry away (a day), or above the longest a page stays open",
                 subject=one.alias,
             )
+        yield from _too_few(one)
     if not survey.layers and survey.websocket_routes:
         yield info("WebSocket routes but no CHANNEL_LAYERS: consumers can be reached by their own client only")
+
+
+def _too_few(one: LayerDecl) -> Iterator[Finding]:
+    """A pool that has no connection left does not wait: redis-py raises MaxConnectionsError (`ConnectionPool`)."""
+    given = [options.get("max_connections") for options in one.options]
+    few = [number for number in given if isinstance(number, int) and 0 < number < POOL]
+    if few:
+        yield warn(
+            f"layer {one.alias}: max_connections is {min(few)}: where more sockets act at once, the next handshake or "
+            "group_send ends with MaxConnectionsError",
+            hint=f"leave max_connections away (no limit), or {POOL} and more",
+            subject=one.alias,
+        )
 
 
 def _rebuilt(problem: str) -> str:

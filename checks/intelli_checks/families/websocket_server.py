@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from intelli_checks import Finding, Stage, check, fail, info, warn
 from intelli_checks.context import Context
+from intelli_checks.families.channels_layers import SOCKET_LIVES
 from intelli_checks.probes.websocket_server import NO_PAGE, Server, allowed_hosts, frozen, matches
 
 
@@ -19,6 +20,7 @@ def server(ctx: Context) -> Iterator[Finding]:
     Cause of failure: not started, another port, a TLS certificate, a process that hangs, a redirect to itself (Django
     behind a proxy that ends TLS, and not told so), a Host the proxy changed so that Django refuses it.
     Of several processes of one server those that are stopped are named, too: every request that reaches them waits.
+    So is a daphne that was started with a short --websocket_timeout: it closes sockets that are in use.
     Fix: start it, or name it with --web. Example: `intelli-ops check websocket --web http://127.0.0.1:8000`.
     """
     found = ctx.web_server
@@ -38,6 +40,7 @@ def server(ctx: Context) -> Iterator[Finding]:
     else:
         yield info(told, subject=found.base)
     yield from _stopped(ctx, found)
+    yield from _short_lived(ctx)
 
 
 def _stopped(ctx: Context, found: Server) -> Iterator[Finding]:
@@ -51,6 +54,19 @@ def _stopped(ctx: Context, found: Server) -> Iterator[Finding]:
                 subject=found.base,
                 pids=pids,
             )
+
+
+def _short_lived(ctx: Context) -> Iterator[Finding]:
+    """A server that was told to close every socket soon, busy or not."""
+    limited = {one.closes_after: one.pid for one in ctx.web_processes if one.closes_after is not None}
+    if limited and (seconds := min(limited)) < SOCKET_LIVES:
+        yield warn(
+            f"daphne (pid {limited[seconds]}) closes every WebSocket after {seconds} s, whatever it does: "
+            f"it was started with --websocket_timeout {seconds}",
+            hint="start it without --websocket_timeout (a day), or above the longest a page stays open",
+            subject=f"pid {limited[seconds]}",
+            seconds=seconds,
+        )
 
 
 def _refused(found: Server, told: str, allowed: tuple[str, ...]) -> Finding:

@@ -80,6 +80,7 @@ def broker(queues: Sequence[str], database: int, prefix: str = "") -> Rehearsal:
         ("ZRANGE", index, 0, 0),
         ("SET", mutex, "x", "NX", "EX", 1),
         ("EVALSHA", _NO_SCRIPT, 1, mutex, "x"),
+        ("SCRIPT", "LOAD", "return 1"),  # the first release of the lock (redis.commands.core.Script)
         ("PUBLISH", channel, "x"),
         ("PSUBSCRIBE", channel),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -28,6 +29,8 @@ class WebProcess:
     """psutil's word."""
     development: bool = False
     """`runserver`, which somebody may have put aside with Ctrl-Z."""
+    closes_after: int | None = None
+    """Seconds after which it closes every WebSocket, where its command line says so (`daphne --websocket_timeout`)."""
 
     @property
     def stopped(self) -> bool:
@@ -46,9 +49,17 @@ def processes(target: Target) -> tuple[WebProcess, ...]:
     for server, words in commands():
         if server_rank(words) is not None and runs_in(server, target.directory):
             with suppress(psutil.Error):  # gone, or not shown to us
+                limit = closes_after(words)
                 for process in (server, *server.children(recursive=True)):
-                    found[process.pid] = WebProcess(process.pid, str(process.status()), "runserver" in words)
+                    state = str(process.status())
+                    found[process.pid] = WebProcess(process.pid, state, "runserver" in words, limit)
     return tuple(found[pid] for pid in sorted(found))
+
+
+def closes_after(words: list[str]) -> int | None:
+    """What daphne's command line gives its sockets; -1 is for ever (daphne.cli, `--websocket_timeout`)."""
+    told = re.search(r"--websocket_timeout[ =](\d+)", " ".join(words))
+    return int(told[1]) if told else None
 
 
 def address(target: Target) -> str | None:

@@ -171,6 +171,12 @@ def test_acl_names_the_commands_and_channels_that_are_denied(redis):
     names(check(with_login(server.url(), f"app:{PASSWORD}")), "acl", "BRPOP", "PUBLISH", "ACL LOG")
 
 
+def test_acl_names_the_script_that_a_worker_loads_for_its_lock(redis):
+    server = redis()
+    server.command("ACL", "SETUSER", "app", "on", f">{PASSWORD}", "~*", "&*", "+@all", "-script|load")
+    names(check(with_login(server.url(), f"app:{PASSWORD}")), "acl", "SCRIPT LOAD")
+
+
 def test_an_acl_user_with_only_what_celery_needs_is_healthy(redis):
     server = redis(save="3600 1")
     rights = ["~celery*", "~unacked*", "~_kombu.*", "&/0.celery*", "+@all", "-@admin", "-@dangerous"]

@@ -9,13 +9,15 @@ import pytest
 from tests.unit.celery.test_judgements import NOW, ask, context, node
 
 from intelli_checks.dsn import Dsn
+from intelli_checks.probes.absence import Absence
 from intelli_checks.probes.canary import Scene, _rest
+from intelli_checks.probes.keyspace import Keyspace
 from intelli_checks.probes.layout import Layout
 from intelli_checks.probes.messages import Message
 from intelli_checks.probes.nodes import Node
 from intelli_checks.probes.queues import Delivered, Queue, QueueDepths, Unacked
-from intelli_checks.probes.survey import Survey, TaskDecl
-from intelli_checks.probes.watch import Look, has_room
+from intelli_checks.probes.survey import QueueDecl, Survey, TaskDecl
+from intelli_checks.probes.watch import Look, Suspect, has_room, watch
 from intelli_checks.probes.workers import WorkerFleet
 
 MAIL, OTHER = "shop.mail", "shop.nap"
@@ -106,3 +108,26 @@ def test_a_limit_the_project_does_not_set_is_a_fault() -> None:
     assert "the project sets none: sent by control rate_limit, or older code" in found
     same = Survey("here", tasks=(TaskDecl(MAIL, queue="ai", rate_limit="1/h"),))
     assert ask("celery.rate_limits", context(limited("1/h"), depths=parked(3), survey=same))[0].startswith("WARNING")
+
+
+@pytest.mark.parametrize(
+    ("name", "declared", "cause"),
+    [
+        ("ai-3", (), True),
+        ("ai:6", (), True),
+        ("ai-4", (), False),  # no priority that Celery writes by default
+        ("io-3", (), False),  # nobody consumes a queue io
+        ("ai-3", ("ai-3",), False),
+    ],
+)
+def test_a_list_that_a_sender_with_another_separator_writes(name, declared, cause) -> None:
+    depths = QueueDepths({name: Queue(name, {name: 2}, (Message(id="1", task=MAIL),))}, taken=NOW)
+    queues = tuple(QueueDecl(queue) for queue in declared)
+    survey = Survey("here", queues=queues, tasks=(TaskDecl(MAIL, queue="ai"),))
+    worker = node()
+    look = Look(WorkerFleet(1, (worker,), taken=NOW), depths)
+    seen = replace(watch(look, lambda: look, frozenset(), 0), standing=frozenset({Suspect("unconsumed", name)}))
+    ctx = context(worker, depths=depths, survey=survey, watch=seen, absence=Absence(), keyspace=Keyspace())
+    (found,) = (one for one in ask("celery.queues", ctx) if name in one)
+    assert found.startswith(f"ERROR: no worker consumes {name}: 2 messages waiting")
+    assert (f"a sender whose sep is {name[2]!r}" in found) is cause

@@ -91,6 +91,7 @@ def routed(django: dict[str, Any] | None = None, extra: dict[str, Any] | None = 
 IN_MEMORY = (LayerDecl("default", "channels.layers.InMemoryChannelLayer"),)
 EARLY = {"file": f"{HERE}/shop/asgi.py", "line": 5}
 HASTY = (LayerDecl("default", "channels_redis.core.RedisChannelLayer", config={"group_expiry": 5}),)
+NARROW = (LayerDecl("default", "channels_redis.core.RedisChannelLayer", options=({"max_connections": 3},)),)
 FLAGGED = (LayerDecl("default", "x.RedisChannelLayer", problem="Invalid SSL Certificate Requirements Flag: CERT_NONE"),)
 LOCAL = (LayerDecl("local", "channels.layers.InMemoryChannelLayer"),)
 LOCMEM = {"CACHES": {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "urls": []}}}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from intelli_checks.model import Skip, Unavailable
-from intelli_checks.probes import http, websocket_server
+from intelli_checks.probes import http, web_process, websocket_server
 from intelli_checks.probes.survey import LayerDecl, Survey
 from intelli_checks.probes.web_process import WebProcess
 from intelli_checks.probes.websocket import Attempt
@@ -286,8 +286,14 @@ def test_a_silent_server_is_told_before_a_large_project_has_told_what_it_declare
         ((WebProcess(7, "stopped"), WebProcess(8, "sleeping")), ["ERROR web process 7 is stopped"], "kill -CONT 7 "),
         ((WebProcess(7, "stopped"), WebProcess(8, "stopped")), ["ERROR 2 web processes are"], "kill -CONT 7 8 "),
         ((WebProcess(7, "stopped", development=True),), ["WARNING web process 7 is stopped"], "kill -CONT 7 "),
+        ((WebProcess(7, "sleeping", closes_after=86400),), [], ""),
+        (
+            (WebProcess(7, "sleeping", closes_after=15), WebProcess(8, "sleeping", closes_after=86400)),
+            ["WARNING daphne (pid 7) closes every WebSocket after 15 s"],
+            "start it without --websocket_timeout",
+        ),
     ],
-    ids=["not here", "well", "one", "two", "runserver put aside"],
+    ids=["not here", "well", "one", "two", "runserver put aside", "a day", "seconds"],
 )
 def test_web_processes_that_stand_still_beside_one_that_answers(processes, told, typed):
     from intelli_checks.families.websocket_server import server
@@ -308,3 +314,16 @@ def test_every_web_process_that_stands_still_is_named_where_none_answers():
     told = websocket_server._explained(ctx, silent, "http://127.0.0.1:1")
     assert str(told).endswith("2 web processes are stopped (SIGSTOP, debugger): 7, 8")
     assert told.hint.startswith("kill -CONT 7 8 ")
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        ("daphne -b 0.0.0.0 config.asgi:application", None),
+        ("daphne --websocket_timeout 15 config.asgi:application", 15),
+        ("daphne --websocket_timeout=15 config.asgi:application", 15),
+        ("daphne --websocket_timeout -1 config.asgi:application", None),
+    ],
+)
+def test_how_long_daphne_leaves_sockets_open(words, seconds):
+    assert web_process.closes_after(words.split()) == seconds

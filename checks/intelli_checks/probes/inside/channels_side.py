@@ -145,7 +145,14 @@ def _host(entry: Any) -> dict[str, Any]:
     return {"url": _url(entry), "options": options}
 
 
-_OPTIONS = ("socket_timeout", "socket_connect_timeout", "socket_keepalive", "health_check_interval", "master_name")
+_OPTIONS = (
+    "socket_timeout",
+    "socket_connect_timeout",
+    "socket_keepalive",
+    "health_check_interval",
+    "master_name",
+    "max_connections",
+)
 
 
 def _url(entry: dict[str, Any]) -> str:
