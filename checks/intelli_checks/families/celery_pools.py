@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterator
 
 from intelli_checks.context import Context
-from intelli_checks.families.declared import spelt
-from intelli_checks.families.wording import ago, celery_command, count, listed
+from intelli_checks.families.declared import place_of, spelt, usage
+from intelli_checks.families.wording import ago, celery_command, count, listed, start_command
 from intelli_checks.model import Finding, fail, info, warn
 from intelli_checks.probes.nodes import Node, Request
 from intelli_checks.probes.processes import Process, option
@@ -131,7 +131,8 @@ def stuck(ctx: Context) -> Iterator[Finding]:
     """No task runs far beyond its limit, and none without one fills a pool.
 
     Cause: calls without a timeout in a pool that enforces no limits (solo, threads, gevent), or where nobody set any;
-    a pool process that does not react to signals; a soft limit alone, whose exception the task catches.
+    tasks that wait with .get() for tasks which need a slot of the same pool; a pool process that does not react to
+    signals; a soft limit alone, whose exception the task catches.
 
     Shows as: slots that never come free, `inspect active` with an old `time_start`.
 
@@ -153,7 +154,7 @@ def stuck(ctx: Context) -> Iterator[Finding]:
                     pool=node.pool,
                 )
         ignored = [told for request in node.active if (told := _soft_limit_ignored(ctx, node, request))]
-        yield from ignored or _occupied(ctx, node)
+        yield from ignored or _deadlocked(ctx, node) or _occupied(ctx, node)
 
 
 def _soft_limit_ignored(ctx: Context, node: Node, request: Request) -> Finding | None:
@@ -175,25 +176,56 @@ def _soft_limit_ignored(ctx: Context, node: Node, request: Request) -> Finding |
 
 def _occupied(ctx: Context, node: Node) -> Iterator[Finding]:
     """Every slot taken by tasks that nothing will end, for a while already, and work that only this worker can do."""
-    now, ages = ctx.fleet.taken, [ctx.fleet.taken - request.started for request in node.active if request.started]
-    endless = not any(limit_of(node, request) and node.pool == "prefork" for request in node.active)
-    alone = [name for name in node.queues if all(other.busy for other in ctx.fleet.consumers(name))]
-    behind = len(node.waiting) + sum(ctx.depths.depth(name) for name in alone)
-    if not (now and node.busy and endless and alone and behind and len(ages) == len(node.active)):
+    seconds, behind = _taken(ctx, node)
+    if not behind or any(limit_of(node, request) and node.pool == "prefork" for request in node.active):
         return
-    if min(ages) < SETTLED:
-        return
-    longest = min(node.active, key=lambda request: request.started or now)
+    longest = min(node.active, key=lambda request: request.started or ctx.fleet.taken)
     process = ctx.pools.get(longest.pid or node.pid)
     yield warn(
         f"{count(node.concurrency, 'slot')} of {safe(node.name)}, all taken by tasks that no time limit will end: "
-        f"{safe(longest.name)} for {ago(max(ages))}; {count(behind, 'task')} waiting",
+        f"{safe(longest.name)} for {ago(seconds)}; {count(behind, 'task')} waiting",
         hint=f"py-spy dump --pid {process.pid if process else longest.pid or node.pid}   # what does it wait for? Then "
         f"{spelt(ctx, 'task_time_limit')} = 600, and a worker of their own for long tasks",
         subject=safe(node.name),
         waiting=behind,
-        seconds=round(max(ages)),
+        seconds=round(seconds),
     )
+
+
+def _deadlocked(ctx: Context, node: Node) -> list[Finding]:
+    """Every slot taken by a task that waits for the result of another, which nobody is left to run.
+
+    Source: "Avoid launching synchronous subtasks", Tasks, Celery docs.
+    """
+    seconds, behind = _taken(ctx, node)
+    if ctx.project is None or not behind:
+        return []
+    waits = {str(use.get("function")): use for use in usage(ctx.project, "get")}
+    places = [waits[name] for request in node.active if (name := request.name.rpartition(".")[2]) in waits]
+    if not places or len(places) < len(node.active):
+        return []
+    who = f"{safe(node.active[0].name)}, {place_of(ctx.project, places[0])}"
+    return [
+        fail(
+            f"{count(node.concurrency, 'slot')} of {safe(node.name)}, all taken for {ago(seconds)} by tasks that wait "
+            f"for the result of another ({who}); {count(behind, 'task')} waiting: none is left to run what they need",
+            hint=f"{start_command(ctx, node.queues)}   # one more lets them end; then chain them: (first.s() | "
+            "second.s())(), no .get() in a task",
+            subject=safe(node.name),
+            waiting=behind,
+            seconds=round(seconds),
+        )
+    ]
+
+
+def _taken(ctx: Context, node: Node) -> tuple[float, int]:
+    """For how long every slot has been taken, in seconds, and how many tasks wait that only this worker can run."""
+    now, ages = ctx.fleet.taken, [ctx.fleet.taken - request.started for request in node.active if request.started]
+    alone = [name for name in node.queues if all(other.busy for other in ctx.fleet.consumers(name))]
+    behind = len(node.waiting) + sum(ctx.depths.depth(name) for name in alone)
+    if not (now and node.busy and alone and len(ages) == len(node.active)) or min(ages) < SETTLED:
+        return 0.0, 0
+    return max(ages), behind
 
 
 def limit_of(node: Node, request: Request) -> float | None:

@@ -329,6 +329,27 @@ def _full(seconds: float, behind: int, **more: object) -> list[str]:
     return ask("celery.stuck", context(node(active=(running(seconds),), **more), depths=depths))
 
 
+@pytest.mark.parametrize(
+    ("function", "seconds", "behind", "more", "deadlocked"),
+    [
+        ("nap", 45, 3, {"timeouts": (0.0, 600.0)}, True),  # the limit ends it in ten minutes, and the next begins
+        ("nap", 45, 3, {}, True),
+        ("nap", 5, 3, {}, False),
+        ("nap", 45, 0, {}, False),
+        ("nap", 45, 3, {"concurrency": 2}, False),
+        ("buy", 45, 3, {}, False),  # a view that waits for a task
+    ],
+)
+def test_a_pool_whose_tasks_wait_for_tasks_that_need_it(function, seconds, behind, more, deadlocked):
+    waits = {"kind": "get", "file": "/srv/shop/tasks.py", "line": 12, "function": function}
+    survey = replace(sent_here(), project="/srv/shop", extra={"usage": [waits]})
+    depths = QueueDepths({"ai": Queue("ai", {"ai": behind})}, taken=NOW)
+    found = ask("celery.stuck", context(node(active=(running(seconds),), **more), depths=depths, survey=survey))
+    assert any(one.startswith("ERROR") and "(shop.nap, tasks.py:12); 3 tasks waiting" in one for one in found) is (
+        deadlocked
+    )
+
+
 def test_a_pool_full_of_tasks_that_nothing_ends():
     (found,) = _full(45, 3)
     assert "all taken by tasks that no time limit will end: shop.nap for 45 s; 3 tasks waiting" in found

@@ -90,3 +90,10 @@ def test_an_event_inside_a_transaction_is_found_and_one_after_it_is_not():
 def test_code_that_reads_from_the_layer_itself_is_found():
     assert kinds_of("await channel_layer.receive(name)", "receives") == ["receives"]
     assert kinds_of("await channel_layer.group_add('board', name)\nqueue.receive(1)", "receives") == []
+
+
+def test_whoever_waits_for_a_result_is_named_with_its_function():
+    inner = "    def inner():\n        r = add.delay(1)\n        r.get()\n"
+    code = f"def outer():\n{inner}    add.delay(2).get()\nadd.delay(3).get()\n"
+    waits = [(use["line"], use["function"]) for use in uses(code) if use["kind"] == "get"]
+    assert waits == [(4, "inner"), (5, "outer"), (6, "")]

@@ -62,6 +62,7 @@ class _Reader(ast.NodeVisitor):
         self.texts: group_names.Known = {}
         self.messages: dict[str, ast.Dict] = {}
         self.layers: set[str] = set()
+        self.functions: list[str] = [""]
 
     def read(self, tree: ast.Module) -> list[Found]:
         self.texts = group_names.assigned(tree)
@@ -75,7 +76,9 @@ class _Reader(ast.NodeVisitor):
 
     def visit_FunctionDef(self, node: Any) -> None:
         atomic = sum(_is_atomic(decorator) for decorator in node.decorator_list)
+        self.functions.append(node.name)
         self._inside(atomic, node)
+        self.functions.pop()
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
         self.visit_FunctionDef(node)
@@ -113,7 +116,7 @@ class _Reader(ast.NodeVisitor):
         elif called == "chord":
             self.add("chord", node)
         elif called in ("get", "join") and self._waits(node):
-            self.add("get", node)
+            self.add("get", node, function=self.functions[-1])
         elif called == "group_send" or (called == "send" and consumers.is_layer(_owner(node), self.layers)):
             self._event(called, node)
         elif called == "receive" and consumers.is_layer(_owner(node), self.layers):
