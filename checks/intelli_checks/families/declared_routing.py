@@ -81,14 +81,18 @@ def routed_names(survey: Survey) -> Iterator[Finding]:
 @check("celery.beat_tasks", stage=Stage.STATIC, needs=["celery.app"])
 @of_celery
 def beat_tasks(survey: Survey) -> Iterator[Finding]:
-    """Every beat entry names a task that exists.
+    """Every beat entry names a task that exists and takes its arguments.
 
     Cause: a renamed or moved task, or a typo in `beat_schedule`; beat sends names without looking. Or the entries of
-    the settings are gone, because `app.conf.beat_schedule = ...` replaces them.
-    Shows as: "Received unregistered task of type ..." in a worker's log at every tick; the periodic work is not done.
-    Fix: the registered name in the entry. Example: "jobs.sweep" where the task is "jobs.tasks.sweep".
+    the settings are gone, because `app.conf.beat_schedule = ...` replaces them. Or the task does not take the entry's
+    `args` and `kwargs`, which `Task.apply_async` finds out before it sends.
+    Shows as: "Received unregistered task of type ..." in a worker's log at every tick, or "SchedulingError: Couldn't
+    apply scheduled task" in beat's; the periodic work is not done.
+    Fix: the registered name in the entry, and the function's arguments.
+    Example: "jobs.sweep" where the task is "jobs.tasks.sweep".
     """
     known = {task.name for task in survey.tasks}
+    refused = survey.extra.get("beat_refused") or {}
     if replaced := survey.extra.get("beat_replaced"):
         yield fail(
             f"{listed(replaced)} of {setting(survey, 'beat_schedule')} is not in the app's schedule: something assigns "
@@ -102,6 +106,13 @@ def beat_tasks(survey: Survey) -> Iterator[Finding]:
             yield fail(
                 f"beat entry {entry} sends {task}, a task nobody registers{close_to(task, known)}",
                 hint=f"correct it in {setting(survey, 'beat_schedule')}, or import the module that defines the task",
+                subject=entry,
+            )
+        elif entry in refused:
+            yield fail(
+                f"beat entry {entry} cannot send {task}: {refused[entry]['words']}",
+                hint=f"give the entry in {setting(survey, 'beat_schedule')} the args and kwargs that {task} takes "
+                '(a tuple of one is ("x",), with the comma)',
                 subject=entry,
             )
 

@@ -102,7 +102,7 @@ class Survey:
     extra: Mapping[str, Any] = field(default_factory=dict)
     """results_backend (class name), exposed, shared_tasks, namespace, config_source, eager (where EAGER comes from),
     settings_names (suspicious ones), broker_configured (redacted), hostname, uid, container, executable, platform,
-    usage (how the code uses Celery: kind, file, line)."""
+    usage (how the code uses Celery: kind, file, line), beat_refused (entry -> Celery's `words`)."""
 
     @property
     def eager(self) -> bool:

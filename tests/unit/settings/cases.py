@@ -201,6 +201,12 @@ SPEAKS: list[tuple[Callable[..., Any], Survey, str, str]] = [
         "did you mean 'jobs.tasks.render'?",
     ),
     (routing.beat_tasks, project(extra={"beat_replaced": ["nightly"]}), "ERROR", "nightly of"),
+    (
+        routing.beat_tasks,
+        project(beat={"n": {"task": "jobs.tasks.render"}}, extra={"beat_refused": {"n": {"words": "takes 0"}}}),
+        "ERROR",
+        "beat entry n cannot send jobs.tasks.render: takes 0",
+    ),
     (routing.beat_schedule, project(beat={"n": {"task": "x", "seconds": 0.0}}), "ERROR", "without a pause"),
     (routing.beat_schedule, project(beat={"n": crontab(60, 1)}), "WARNING", "due 60 times"),
     (routing.beat_schedule, project(beat={"n": crontab(60, 24, daily=False)}), "WARNING", "due 1440 times"),

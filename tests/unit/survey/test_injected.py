@@ -47,6 +47,12 @@ APPENDED = [
         "celery.beat_tasks",
         "orders.tasks.nightly",
     ),
+    (
+        OVERLAY,
+        "CELERY_BEAT_SCHEDULE['token'] = {**CELERY_BEAT_SCHEDULE['nightly'], 'args': ('pl4nted',)}",
+        "celery.beat_tasks",
+        "cannot send orders.tasks.nightly: nightly() takes 0 positional arguments but 1 was given",
+    ),
     (OVERLAY, "CELERY_TASK_SERIALIZER = 'pickle'", "celery.serializers", "pickle"),
     (
         OVERLAY,
@@ -88,6 +94,7 @@ def test_one_line_in_the_settings(fault, project, diagnosed):
     assert failed(results) == [check]
     finding = results[check].findings[0]
     assert words in finding.message + finding.hint
+    assert "pl4nted" not in repr(results)
 
 
 def test_an_app_the_web_process_never_loads(project, diagnosed):

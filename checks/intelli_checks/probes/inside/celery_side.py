@@ -246,8 +246,13 @@ def _queue(queue: Any) -> dict[str, Any]:
     }
 
 
+def _reader(entry: Any) -> Any:
+    """How to read a field of a beat entry: a dictionary, or a ScheduleEntry."""
+    return entry.get if hasattr(entry, "get") else lambda name, default=None: getattr(entry, name, default)
+
+
 def _beat_entry(entry: Any) -> dict[str, Any]:
-    get = entry.get if hasattr(entry, "get") else lambda name, default=None: getattr(entry, name, default)
+    get = _reader(entry)
     schedule = get("schedule")
     every = values.number(getattr(schedule, "run_every", schedule))
     options = get("options") or {}
@@ -282,7 +287,49 @@ def tasks(interview: Any) -> Facts:
     yield "task_imports", broken
     yield "task_modules_left_out", [] if broken else _left_out(interview)
     yield "shared_tasks", sorted(set(_shared_task_modules()))
+    # A level deeper than needed: a text under an entry called "refresh_tokens" would be masked as a secret.
+    yield "beat_refused", {name: {"words": words} for name, words in refused_arguments(app).items()}
     yield "tasks", [_task(app, task) for name, task in sorted(app.tasks.items()) if not name.startswith("celery.")]
+
+
+def refused_arguments(app: Any) -> dict[str, str]:
+    """Beat entry -> Celery's words, where `Task.apply_async` raises for its arguments and beat sends nothing.
+
+    A task with an `apply_async` of its own may change them first; an entry that django-celery-beat is told not to
+    enable is never sent.
+    """
+    from celery import Task
+
+    refused = {}
+    for name, entry in dict(app.conf.beat_schedule or {}).items():
+        get = _reader(entry)
+        task = app.tasks.get(get("task"))
+        if task is None or get("enabled", True) is False or type(task).apply_async is not Task.apply_async:
+            continue
+        words = _refusal(task, get("args") or (), get("kwargs") or {})
+        if words:
+            refused[str(name)] = words
+    return refused
+
+
+def _refusal(task: Any, args: Any, kwargs: Any) -> str | None:
+    """Why the task's signature does not take these; the words are those for as many empty values, which tell none."""
+    check_arguments = getattr(task, "__header__", None) if task.typing else None
+    if check_arguments is None or _type_error(check_arguments, args, kwargs) is None:
+        return None
+    with suppress(TypeError):  # what is no sequence at all is told by its type alone
+        args, kwargs = [None for _ in args], dict.fromkeys(kwargs)
+    return _type_error(check_arguments, args, kwargs) or "its type checker refuses the arguments"
+
+
+def _type_error(function: Any, args: Any, kwargs: Any) -> str | None:
+    try:
+        function(*args, **kwargs)
+    except TypeError as error:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a type checker of the project's own, whose reasons we do not know
+        return None
+    return None
 
 
 def _import_task_modules(app: Any) -> list[dict[str, Any]]:
