@@ -92,6 +92,12 @@ KINDS = (
     Kind("MemoryError", "", "ran out of memory", "fewer children, or a worker of their own with more memory"),
     Kind(
         "EncodeError|.*NotSerializable",
+        "coroutine",
+        "returned a coroutine, whose body never ran: Celery awaits no async def",
+        "make the task a plain def that returns async_to_sync(coroutine_function)(...), from asgiref.sync",
+    ),
+    Kind(
+        "EncodeError|.*NotSerializable",
         "",
         "finished, and the result could not be stored",
         "return what JSON can hold: numbers, texts, lists and dicts; no numpy value, no model",

@@ -165,6 +165,29 @@ def backoff(survey: Survey) -> Iterator[Finding]:
         yield info(f"retried at a constant pace: {listed(eager)}; retry_backoff=True spreads them")
 
 
+@check("celery.coroutines", stage=Stage.STATIC, needs=["celery.app"])
+@of_celery
+def coroutines(survey: Survey) -> Iterator[Finding]:
+    """Every task is a plain function.
+
+    Celery's pools call a task and wait for nothing (`celery.app.trace`): an `async def` gives them a coroutine, and its
+    body never runs. Not asked where a pool is installed or named that is not Celery's, such as celery-aio-pool.
+    Shows as: "coroutine ... was never awaited" in the worker's log, and with JSON results an EncodeError.
+    Fix: a plain function around it. Example: `@shared_task async def fetch(page): ...`.
+    """
+    if survey.extra.get("foreign_pool"):
+        return
+    for task in survey.tasks:
+        if task.coroutine:
+            function = task.name.rpartition(".")[2]
+            yield fail(
+                f"{task.name} is an async def, and Celery awaits none: its body never runs",
+                hint=f"@shared_task on a plain def {function}(...): that returns "
+                f"async_to_sync({function}_async)(...), from asgiref.sync, with the async def called {function}_async",
+                subject=task.name,
+            )
+
+
 @check("celery.transactions", stage=Stage.STATIC, needs=["celery.app"])
 @of_celery
 def transactions(survey: Survey) -> Iterator[Finding]:

@@ -42,6 +42,8 @@ class TaskDecl:
     """None means for ever, as Celery has it."""
     autoretry: bool = False
     retry_backoff: bool = False
+    coroutine: bool = False
+    """An `async def`: what a worker gets by calling it is a coroutine."""
     route_error: str | None = None
     """Why `queue` could not be computed, for example a queue missing from task_queues."""
 
@@ -102,7 +104,8 @@ class Survey:
     extra: Mapping[str, Any] = field(default_factory=dict)
     """results_backend (class name), exposed, shared_tasks, namespace, config_source, eager (where EAGER comes from),
     settings_names (suspicious ones), broker_configured (redacted), hostname, uid, container, executable, platform,
-    usage (how the code uses Celery: kind, file, line), beat_refused (entry -> Celery's `words`)."""
+    usage (how the code uses Celery: kind, file, line), beat_refused (entry -> Celery's `words`),
+    foreign_pool (one that is not Celery's)."""
 
     @property
     def eager(self) -> bool:

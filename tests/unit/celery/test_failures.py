@@ -40,6 +40,7 @@ def asked(*failures: Failure, looked_at: int = 100) -> list[str]:
         (failed("OSError", '[28, "No space left on device"]'), "a disk or a quota is full"),
         (failed("OSError", '[122, "Disk quota exceeded"]'), "a disk or a quota is full"),
         (failed("TaskRevokedError", '["expired"]'), "expired before a worker took them"),
+        (failed("EncodeError", '["Object of type coroutine is not JSON serializable"]'), "returned a coroutine"),
         (failed("EncodeError"), "the result could not be stored"),
     ],
 )

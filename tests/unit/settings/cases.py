@@ -175,6 +175,7 @@ SPEAKS: list[tuple[Callable[..., Any], Survey, str, str]] = [
     ),
     (delivery.backoff, project(tasks=task(autoretry=True, max_retries=None)), "WARNING", "for ever"),
     (delivery.transactions, project(extra=use("sent_in_transaction")), "WARNING", "before its transaction commits"),
+    (delivery.coroutines, project(tasks=task(coroutine=True)), "ERROR", "jobs.tasks.render is an async def"),
     (
         routing.routes,
         project(queues=(QueueDecl("chart"),), conf_changed=("task_queues",)),
@@ -382,6 +383,8 @@ SILENT: list[tuple[Callable[..., Any], Survey]] = [
     (delivery.multiplier, project(tasks=task(time_limit=10), conf={"worker_prefetch_multiplier": 4})),
     (delivery.backoff, project(tasks=task(autoretry=True, retry_backoff=True, max_retries=3))),
     (delivery.transactions, project()),
+    (delivery.coroutines, project()),
+    (delivery.coroutines, project(tasks=task(coroutine=True), extra={"foreign_pool": "celery_aio_pool"})),
     (routing.routes, project()),
     (routing.routes, project(queues=(QueueDecl("charts"),), conf_changed=("task_queues",))),
     (

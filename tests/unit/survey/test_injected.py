@@ -152,6 +152,14 @@ CELERY_BEAT_SCHEDULE['nightly']['schedule'] = crontab(hour=3)""",
     assert "due 60 times on each of its days: <crontab: * 3 * * *" in finding.message
 
 
+def test_a_task_that_is_a_coroutine(project, diagnosed):
+    folder = project(OVERLAY)
+    add(folder, "orders/tasks.py", "@shared_task(bind=True)\nasync def fetch(self):\n    return None")
+    results = diagnosed(folder)
+    assert failed(results) == ["celery.coroutines"]
+    assert "orders.tasks.fetch is an async def" in results["celery.coroutines"].findings[0].message
+
+
 def test_old_names_mixed_with_new_ones(project, diagnosed):
     folder = project("plain")
     (folder / "celeryconfig.py").write_text(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
+
 import pytest
 from celery import Celery, Task
 
@@ -83,3 +86,88 @@ def test_words_of_a_type_checker_that_quotes_values_are_not_repeated():
     app.task(shared=False, name="restock")(lambda what: None)
     app.conf.beat_schedule = {"entry": {"task": "restock", "schedule": 60, "args": (SECRET,)}}
     assert celery_side.refused_arguments(app) == {"entry": "its type checker refuses the arguments"}
+
+
+async def fetch(page=None): ...
+
+
+def plain(): ...
+
+
+def blocking(function):
+    """What projects write themselves: a plain function that still calls itself by the coroutine's name."""
+
+    @functools.wraps(function)
+    def inner(*args, **kwargs):
+        return asyncio.run(function(*args, **kwargs))
+
+    return inner
+
+
+class Async(Task):
+    """A base class that runs what its tasks return."""
+
+    def __call__(self, *args, **kwargs):
+        return asyncio.run(self.run(*args, **kwargs))
+
+
+class ByClass(Task):
+    name = "by_class"
+
+    async def run(self): ...
+
+
+def made(function, **options):
+    app = Celery("shop", set_as_current=False)
+    app.task(shared=False, name="fetch", **options)(function)
+    return app.tasks["fetch"]
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "told"),
+    [
+        (fetch, {}, True),
+        (fetch, {"bind": True}, True),
+        (fetch, {"autoretry_for": (OSError,)}, True),
+        (blocking(fetch), {}, False),
+        (blocking(fetch), {"autoretry_for": (OSError,)}, False),
+        (fetch, {"base": Async}, False),
+        (plain, {}, False),
+        (asyncio.sleep, {}, False),  # not the project's to mend
+    ],
+)
+def test_a_task_whose_body_no_worker_runs(function, options, told):
+    assert celery_side.is_coroutine(made(function, **options)) is told
+
+
+def test_a_task_written_as_a_class_is_one_too():
+    assert celery_side.is_coroutine(ByClass())
+
+
+@pytest.mark.parametrize(
+    ("environ", "pool", "told"),
+    [
+        ({}, "threads", None),
+        ({}, "celery.concurrency.thread:TaskPool", None),
+        ({}, "custom", "custom"),
+        ({}, "celery_aio_pool.pool:AsyncIOPool", "celery_aio_pool.pool:AsyncIOPool"),
+        (
+            {"CELERY_CUSTOM_WORKER_POOL": "celery_aio_pool.pool:AsyncIOPool"},
+            "custom",
+            "celery_aio_pool.pool:AsyncIOPool",
+        ),
+    ],
+)
+def test_a_pool_of_somebody_elses(environ, pool, told, monkeypatch):
+    monkeypatch.delenv("CELERY_CUSTOM_WORKER_POOL", raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    app = Celery("shop", set_as_current=False)
+    app.conf.worker_pool = pool
+    assert celery_side.foreign_pool(app.conf) == told
+
+
+def test_a_pool_that_is_installed_and_named_elsewhere(monkeypatch, tmp_path):
+    (tmp_path / "celery_aio_pool.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert celery_side.foreign_pool(Celery("shop", set_as_current=False).conf) == "celery_aio_pool"

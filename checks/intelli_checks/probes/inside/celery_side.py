@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import inspect
 import os
 import re
 import sys
@@ -288,6 +290,7 @@ def tasks(interview: Any) -> Facts:
     yield "task_modules_left_out", [] if broken else _left_out(interview)
     yield "shared_tasks", sorted(set(_shared_task_modules()))
     # A level deeper than needed: a text under an entry called "refresh_tokens" would be masked as a secret.
+    yield "foreign_pool", foreign_pool(app.conf)
     yield "beat_refused", {name: {"words": words} for name, words in refused_arguments(app).items()}
     yield "tasks", [_task(app, task) for name, task in sorted(app.tasks.items()) if not name.startswith("celery.")]
 
@@ -388,18 +391,52 @@ def _task(app: Any, task: Any) -> dict[str, Any]:
     told = {name: values.plain(getattr(task, name, None)) for name in _ATTRIBUTES}
     told.update(
         name=task.name,
-        module=type(task).__module__ if task.__module__ == "celery.local" else task.__module__,
+        module=_task_module(task),
         time_limit=values.number(task.time_limit),
         soft_time_limit=values.number(task.soft_time_limit),
         max_retries=values.plain(task.max_retries),
         autoretry=bool(getattr(task, "autoretry_for", ())),
         retry_backoff=bool(getattr(task, "retry_backoff", False)),
+        coroutine=is_coroutine(task),
     )
     try:
         told["queue"] = _route(app, task)
     except Exception as raised:  # noqa: BLE001 - routers are the project's own code and expect real arguments
         told["route_error"] = f"{type(raised).__name__}: {raised}"
     return told
+
+
+def _task_module(task: Any) -> str:
+    return str(type(task).__module__ if task.__module__ == "celery.local" else task.__module__)
+
+
+def is_coroutine(task: Any) -> bool:
+    """Whether it is the project's, and a worker that calls it gets a coroutine, which it never runs.
+
+    A decorator of the project that runs the coroutine looks like it, by functools.wraps: of what is wrapped, only
+    Celery's own wrappers (`celery.app.autoretry`, pydantic) are looked behind. A class with a `__call__` of its own is
+    called by it (`celery.app.trace.build_tracer`).
+    """
+    from celery import Task
+
+    run = task.run
+    while hasattr(run, "__wrapped__") and getattr(run, "__globals__", {}).get("__name__", "").startswith("celery."):
+        run = run.__wrapped__
+    own = values.is_project_file(values.module_file(_task_module(task)) or "<none>")
+    return own and type(task).__call__ is Task.__call__ and inspect.iscoroutinefunction(run)
+
+
+# `celery.concurrency.ALIASES` but for "custom", which stands for a name in the environment of the worker.
+_CELERYS_POOLS = ("prefork", "processes", "eventlet", "gevent", "solo", "threads")
+_COROUTINE_POOLS = ("celery_aio_pool", "celery_pool_asyncio")
+
+
+def foreign_pool(conf: Any) -> str | None:
+    """A pool that is not Celery's, which may well run coroutines: named here, or installed to be named elsewhere."""
+    told = os.environ.get("CELERY_CUSTOM_WORKER_POOL") or str(conf.worker_pool or "")
+    if told and told not in _CELERYS_POOLS and not told.startswith("celery.concurrency."):
+        return told
+    return next((name for name in _COROUTINE_POOLS if importlib.util.find_spec(name)), None)
 
 
 def _route(app: Any, task: Any) -> str | None:
