@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from intelli_checks import Finding, Skip, Stage, check, fail, info, warn
@@ -193,21 +193,44 @@ def coroutines(survey: Survey) -> Iterator[Finding]:
 def transactions(survey: Survey) -> Iterator[Finding]:
     """Tasks are sent after the transaction that made their rows.
 
-    Cause: `.delay()` inside `transaction.atomic()` or a request under ATOMIC_REQUESTS. The worker is often faster than
-    the commit. Shows as: DoesNotExist for a row that exists, now and then. Fix: `transaction.on_commit`, or
+    Cause: `.delay()` inside `transaction.atomic()` or a request under ATOMIC_REQUESTS, or in a receiver of `post_save`
+    or `m2m_changed`: the admin saves in a transaction, and so does `add()` of a many-to-many relation
+    (`django.db.models.fields.related_descriptors`). The worker is often faster than the commit.
+    Shows as: DoesNotExist for a row that exists, now and then. Fix: `transaction.on_commit`, or
     `task.delay_on_commit()` (Celery 5.4 and later).
     Example: `with transaction.atomic(): job.save(); run.delay(job.pk)`.
     """
-    for use in usage(survey, "sent_in_transaction"):
-        yield warn(
-            "a task is sent before its transaction commits",
-            hint="transaction.on_commit(lambda: task.delay(...)), or task.delay_on_commit(...)",
-            subject=place_of(survey, use),
-        )
-    databases = survey.django.get("DATABASES") or {}
-    atomic = [alias for alias, database in databases.items() if database.get("ATOMIC_REQUESTS")]
+    waiting = survey.extra.get("sent_on_commit") or ()
+    inside = [use for use in usage(survey, "sent_in_transaction") if use.get("task") not in waiting]
+    for use in inside:
+        yield warn("a task is sent before its transaction commits", hint=_LATER, subject=place_of(survey, use))
+    atomic = _atomic_requests(survey)
+    told = {place_of(survey, use) for use in inside}
+    for use in usage(survey, "sent_in_receiver"):
+        if use["task"] not in waiting and (where := place_of(survey, use)) not in told:
+            yield _sent_by_receiver(survey, use, where, atomic)
     if atomic:
         yield info(f"ATOMIC_REQUESTS ({listed(atomic)}): what a view sends with .delay() is sent before the commit")
+
+
+_LATER = "transaction.on_commit(lambda: task.delay(...)), or task.delay_on_commit(...)"
+
+
+def _atomic_requests(survey: Survey) -> list[str]:
+    databases = survey.django.get("DATABASES") or {}
+    return [alias for alias, database in databases.items() if database.get("ATOMIC_REQUESTS")]
+
+
+def _sent_by_receiver(survey: Survey, use: Mapping[str, Any], where: str, atomic: list[str]) -> Finding:
+    """A save() outside of any transaction is committed when its receivers run; one in the admin never is."""
+    admin = any(f"{app}.".startswith("django.contrib.admin.") for app in survey.django.get("INSTALLED_APPS") or ())
+    message = f"a receiver of {use['signal']} sends {use['task'] or 'a task'} before the commit"
+    if use["signal"] == "m2m_changed":
+        return warn(f"{message}: a relation is always changed in a transaction", hint=_LATER, subject=where)
+    if atomic or admin:
+        who = f"ATOMIC_REQUESTS ({listed(atomic)})" if atomic else "the admin"
+        return warn(f"{message}, where {who} saves in a transaction", hint=_LATER, subject=where)
+    return info(f"{message}, where save() is called in a transaction", subject=where, next=_LATER)
 
 
 @check("celery.half_open", stage=Stage.STATIC, needs=["celery.app"])

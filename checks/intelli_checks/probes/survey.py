@@ -105,7 +105,7 @@ class Survey:
     """results_backend (class name), exposed, shared_tasks, namespace, config_source, eager (where EAGER comes from),
     settings_names (suspicious ones), broker_configured (redacted), hostname, uid, container, executable, platform,
     usage (how the code uses Celery: kind, file, line), beat_refused (entry -> Celery's `words`),
-    foreign_pool (one that is not Celery's)."""
+    foreign_pool (one that is not Celery's), sent_on_commit (functions whose task class waits for the commit)."""
 
     @property
     def eager(self) -> bool:

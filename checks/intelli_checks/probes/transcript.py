@@ -198,7 +198,7 @@ _EXTRA = (
     "app_name", "executable", "platform", "hostname", "uid", "container", "settings_file",
     "settings_defaults", "main", "module", "exposed", "namespace", "config_source", "deprecated",
     "broker_configured", "broker_refused", "driver_wanted", "overriding", "results_backend", "beat_replaced", "eager",
-    "beat_refused", "foreign_pool", "broker_source", "results_source",
+    "beat_refused", "foreign_pool", "sent_on_commit", "broker_source", "results_source",
     "settings_names", "option_names", "root_refused", "shared_tasks", "task_modules_left_out",
     "asgi_application", "asgi_protocols", "asgi_opaque", "asgi_early", "listening", "usage", "usage_complete",
 )  # fmt: skip

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.unit.settings.surveys import (
+    ADMIN,
     BY_HAND,
+    CHANGED,
     CHAT,
     DB,
     EAGER,
@@ -22,6 +24,8 @@ from tests.unit.settings.surveys import (
     NARROW,
     OTHER_LAYER,
     PUBSUB,
+    RECEIVER,
+    REQUESTS,
     TOPIC,
     UNBOUND,
     cached,
@@ -175,6 +179,10 @@ SPEAKS: list[tuple[Callable[..., Any], Survey, str, str]] = [
     ),
     (delivery.backoff, project(tasks=task(autoretry=True, max_retries=None)), "WARNING", "for ever"),
     (delivery.transactions, project(extra=use("sent_in_transaction")), "WARNING", "before its transaction commits"),
+    (delivery.transactions, project(extra=RECEIVER, django=ADMIN), "WARNING", "a receiver of post_save sends ship"),
+    (delivery.transactions, project(extra=RECEIVER, django=REQUESTS), "WARNING", "ATOMIC_REQUESTS"),
+    (delivery.transactions, project(extra=CHANGED), "WARNING", "a receiver of m2m_changed sends ship"),
+    (delivery.transactions, project(extra=RECEIVER), "INFO", "where save() is called in a transaction"),
     (delivery.coroutines, project(tasks=task(coroutine=True)), "ERROR", "jobs.tasks.render is an async def"),
     (
         routing.routes,
@@ -383,6 +391,8 @@ SILENT: list[tuple[Callable[..., Any], Survey]] = [
     (delivery.multiplier, project(tasks=task(time_limit=10), conf={"worker_prefetch_multiplier": 4})),
     (delivery.backoff, project(tasks=task(autoretry=True, retry_backoff=True, max_retries=3))),
     (delivery.transactions, project()),
+    (delivery.transactions, project(extra={**RECEIVER, "sent_on_commit": ["ship"]}, django=ADMIN)),
+    (delivery.transactions, project(extra={**use("sent_in_transaction", task="ship"), "sent_on_commit": ["ship"]})),
     (delivery.coroutines, project()),
     (delivery.coroutines, project(tasks=task(coroutine=True), extra={"foreign_pool": "celery_aio_pool"})),
     (routing.routes, project()),

@@ -106,3 +106,7 @@ ELSEWHERE = (QueueDecl("charts", exchange="charts", routing_key="charts"),)
 EAGER = {"task_always_eager": True, "task_eager_propagates": True}
 DB = {"DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}}}
 MEDIA = {"path": "/srv/media", "exists": True, "writable": True, "free_bytes": 9 * 2**30, "total_bytes": 20 * 2**30}
+ADMIN = {"INSTALLED_APPS": ["django.contrib.admin", "jobs"]}
+REQUESTS = {"DATABASES": {"default": {"ENGINE": "django.db.backends.postgresql", "ATOMIC_REQUESTS": True}}}
+RECEIVER = use("sent_in_receiver", signal="post_save", task="ship")
+CHANGED = use("sent_in_receiver", signal="m2m_changed", task="ship")

@@ -160,6 +160,43 @@ def test_a_task_that_is_a_coroutine(project, diagnosed):
     assert "orders.tasks.fetch is an async def" in results["celery.coroutines"].findings[0].message
 
 
+RECEIVER = """from django.db.models.signals import m2m_changed
+from django.dispatch import receiver
+
+from orders.tasks import ship
+
+
+@receiver(m2m_changed)
+def on_change(sender, instance, **kwargs):
+    ship.delay(instance.pk)
+"""
+
+
+def test_a_task_sent_by_a_receiver(project, diagnosed):
+    folder = project(OVERLAY)
+    add(folder, "orders/receivers.py", RECEIVER)
+    results = diagnosed(folder)
+    assert failed(results) == []
+    (finding,) = results["celery.transactions"].findings
+    assert (finding.subject, "a receiver of m2m_changed sends ship" in finding.message) == (
+        "orders/receivers.py:10",
+        True,
+    )
+
+
+def test_a_receiver_whose_task_waits_for_the_commit(project, diagnosed):
+    folder = project(OVERLAY)
+    add(folder, "orders/receivers.py", RECEIVER)
+    replace(folder, "orders/tasks.py", "@shared_task\ndef ship", "@shared_task(base=Patient)\ndef ship")
+    patient = "    def delay(self, *args):\n        transaction.on_commit(lambda: self.apply_async(args))\n\n\n"
+    imported = "from celery import shared_task"
+    above = (
+        f"from celery import Task\nfrom django.db import transaction\n{imported}\n\n\nclass Patient(Task):\n{patient}"
+    )
+    replace(folder, "orders/tasks.py", imported, above)
+    assert diagnosed(folder)["celery.transactions"].findings == ()
+
+
 def test_old_names_mixed_with_new_ones(project, diagnosed):
     folder = project("plain")
     (folder / "celeryconfig.py").write_text(

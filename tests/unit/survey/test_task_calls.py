@@ -7,6 +7,7 @@ import functools
 
 import pytest
 from celery import Celery, Task
+from django.db import transaction
 
 from intelli_checks.probes.inside import celery_side
 
@@ -171,3 +172,20 @@ def test_a_pool_that_is_installed_and_named_elsewhere(monkeypatch, tmp_path):
     (tmp_path / "celery_aio_pool.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
     assert celery_side.foreign_pool(Celery("shop", set_as_current=False).conf) == "celery_aio_pool"
+
+
+class Patient(Task):
+    """A base class that sends after the commit."""
+
+    def apply_async(self, args=None, kwargs=None, **options):
+        return transaction.on_commit(lambda: super(Patient, self).apply_async(args, kwargs, **options))
+
+
+class Heir(Patient):
+    def apply_async(self, args=None, kwargs=None, **options):
+        return super().apply_async(args, kwargs, **options)
+
+
+@pytest.mark.parametrize(("base", "told"), [(Patient, True), (Heir, True), (Rewriting, False), (Task, False)])
+def test_a_base_class_that_waits_for_the_commit(base, told):
+    assert celery_side.waits_for_commit(made(plain, base=base)) is told

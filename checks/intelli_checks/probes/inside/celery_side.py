@@ -290,6 +290,7 @@ def tasks(interview: Any) -> Facts:
     yield "task_modules_left_out", [] if broken else _left_out(interview)
     yield "shared_tasks", sorted(set(_shared_task_modules()))
     # A level deeper than needed: a text under an entry called "refresh_tokens" would be masked as a secret.
+    yield "sent_on_commit", sorted({type(task).__name__ for task in app.tasks.values() if waits_for_commit(task)})
     yield "foreign_pool", foreign_pool(app.conf)
     yield "beat_refused", {name: {"words": words} for name, words in refused_arguments(app).items()}
     yield "tasks", [_task(app, task) for name, task in sorted(app.tasks.items()) if not name.startswith("celery.")]
@@ -404,6 +405,12 @@ def _task(app: Any, task: Any) -> dict[str, Any]:
     except Exception as raised:  # noqa: BLE001 - routers are the project's own code and expect real arguments
         told["route_error"] = f"{type(raised).__name__}: {raised}"
     return told
+
+
+def waits_for_commit(task: Any) -> bool:
+    """Whether the project's class of task sends after the commit by itself: its `apply_async` or `delay` says so."""
+    methods = [vars(base).get(name) for base in type(task).__mro__ for name in ("delay", "apply_async")]
+    return any("on_commit" in getattr(getattr(method, "__code__", None), "co_names", ()) for method in methods)
 
 
 def _task_module(task: Any) -> str:

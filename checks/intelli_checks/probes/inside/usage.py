@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import consumers, detect, group_names
+from . import consumers, detect, group_names, receivers
 
-MENTIONS = (".delay(", "apply_async(", "chord(", "AsyncResult(", "group_send", "group_add", ".send(", "Consumer)")
+MENTIONS = (
+    ".delay(", "apply_async(", "send_task(", "chord(", "AsyncResult(", "group_send", "group_add", ".send(", "Consumer)",
+)  # fmt: skip
 SECONDS = 0.5
 """Time for a whole project; what lies beyond is not looked at."""
 MAX_USES = 300
@@ -49,7 +51,8 @@ def uses(text: str) -> list[Found]:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
         return []
-    return sorted([*_Reader().read(tree), *consumers.slips(tree)], key=lambda use: use["line"])
+    received = receivers.sends(tree) if any(signal in text for signal in receivers.SIGNALS.values()) else ()
+    return sorted([*_Reader().read(tree), *consumers.slips(tree), *received], key=lambda use: use["line"])
 
 
 class _Reader(ast.NodeVisitor):
@@ -75,10 +78,12 @@ class _Reader(ast.NodeVisitor):
         self.found.append({"kind": kind, "line": getattr(node, "lineno", 0), **more})
 
     def visit_FunctionDef(self, node: Any) -> None:
-        atomic = sum(_is_atomic(decorator) for decorator in node.decorator_list)
+        """A function runs where it is called, which is not where it is written."""
+        outer, self.atomic = self.atomic, sum(_is_atomic(decorator) for decorator in node.decorator_list)
         self.functions.append(node.name)
-        self._inside(atomic, node)
+        self.generic_visit(node)
         self.functions.pop()
+        self.atomic = outer
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
         self.visit_FunctionDef(node)
@@ -127,7 +132,7 @@ class _Reader(ast.NodeVisitor):
 
     def _sent(self, node: ast.Call) -> None:
         if self.atomic:
-            self.add("sent_in_transaction", node)
+            self.add("sent_in_transaction", node, task=receivers.task_of(node))
         for keyword in node.keywords:
             seconds = _number(keyword.value)
             if keyword.arg == "countdown" and seconds is not None:
