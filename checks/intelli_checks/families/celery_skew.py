@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from intelli_checks.registry import check
 from intelli_checks.text import safe
 
 COMPARED: Mapping[str, tuple[object, str]] = {
+    "enable_utc": (True, "an eta without a zone means another moment there"),
     "task_default_queue": ("celery", "what its tasks send without a route waits elsewhere"),
     "task_create_missing_queues": (True, "a queue that one side makes the other refuses"),
     "task_serializer": ("json", "what its tasks send may be refused"),
@@ -78,7 +80,7 @@ def settings(ctx: Context) -> Iterator[Finding]:
     change.
 
     Shows as: messages the worker refuses, tasks that call others inline (EAGER in the worker), memory that grows with
-    every query (DEBUG), other redelivery times than planned.
+    every query (DEBUG), other redelivery times than planned, an ETA that comes hours late (timezone).
 
     Fix: the same environment for both; restart the worker.
     """
@@ -130,7 +132,35 @@ def _odd_settings(node: Node, project: Survey) -> Iterator[tuple[str, str]]:
     if theirs != ours and node.conf:
         yield f"redelivers after {theirs} s, the project says {ours} s", "the same broker_transport_options for both"
 
+    yield from _other_zone(node, project)
     yield from _differing(node, project)
+
+
+def _other_zone(node: Node, project: Survey) -> Iterator[tuple[str, str]]:
+    """A worker reads a naive eta in its own zone (`celery.worker.request.Request`), whatever the sender's is.
+
+    It does not tell what Django's defaults say, nor under which name a namespace that is not CELERY has it.
+    """
+    silent = "timezone" not in node.conf and (node.conf.get("settings_module") or project.extra.get("deprecated"))
+    if not node.conf or silent or project.extra.get("namespace") not in {None, "", "CELERY"}:
+        return
+    theirs, ours = _zone(node.conf), _zone(project.conf)
+    if theirs and ours and theirs != ours:
+        yield (
+            f"has timezone = {theirs!r}, the project {ours!r}: an eta without a zone means another moment there",
+            _SAME,
+        )
+
+
+def _zone(conf: Mapping[str, Any]) -> str | None:
+    """The zone's name as `Celery.timezone` has it; None for the machine's own, and for one that is an object."""
+    name = conf.get("timezone") or ("UTC" if conf.get("enable_utc", True) else None)
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][\w+-]*(/[\w+-]+)*", name):
+        return None
+    return "UTC" if name in _UTC else name
+
+
+_UTC = ("UTC", "Etc/UTC", "Etc/Universal", "Etc/Zulu", "GMT", "Etc/GMT", "UCT", "Etc/UCT", "Universal", "Zulu", "utc")
 
 
 def _differing(node: Node, project: Survey) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ STARTING = 10.0
 SETTINGS = (
     "accept_content",
     "broker_transport_options",
+    "enable_utc",
     "result_backend",
     "result_expires",
     "task_always_eager",
@@ -28,6 +29,8 @@ SETTINGS = (
     "worker_max_tasks_per_child",
 )
 DJANGO_SETTINGS = ("DEBUG", "SETTINGS_MODULE")
+TIMEZONE = ("timezone", "CELERY_TIMEZONE", "TIME_ZONE")
+"""In the order of `celery.app.utils.Settings.timezone`. Exactly these: SHOP_TIMEZONE may be anybody's setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +177,8 @@ def _settings(conf: Mapping[str, Any]) -> dict[str, Any]:
         for name in SETTINGS:
             if lower == name or lower.endswith(f"_{name}"):
                 kept[name] = value
-    return kept
+    zone = next((conf[name] for name in TIMEZONE if conf.get(name)), None)
+    return {**kept, "timezone": zone} if zone else kept
 
 
 def _pool(implementation: str) -> str:

@@ -13,13 +13,19 @@ def messages(result) -> str:
 
 
 def test_a_worker_that_differs_from_the_project(lab, failing):
-    odd = {"task_default_queue": "front", "worker_max_memory_per_child": 1000, "task_time_limit": 60}
+    odd = {
+        "task_default_queue": "front",
+        "worker_max_memory_per_child": 1000,
+        "task_time_limit": 60,
+        "timezone": "America/New_York",
+    }
     lab.worker("odd", "-c", "1", CONF=repr(odd))
-    lab.conf = {"task_time_limit": 120}
+    lab.conf = {"task_time_limit": 120, "timezone": "Europe/Berlin"}
     results = lab.check(survey=lab.survey("ai", versions={"celery": "0.1"}))
     assert failing(results) == {}
     assert f"runs celery {version('celery')}; the project has 0.1" in messages(results["celery.versions"])
     assert "task_default_queue = 'front'" in messages(results["celery.settings"])
+    assert "has timezone = 'America/New_York', the project 'Europe/Berlin'" in messages(results["celery.settings"])
     assert "gives tasks 60 s, task_time_limit of the project is 120 s" in messages(results["celery.policy"])
     assert "at rest and may take 1 MiB" in messages(results["celery.memory"])
 

@@ -19,6 +19,7 @@ from intelli_checks.probes.control import Control, Count
 from intelli_checks.probes.denials import Denial
 from intelli_checks.probes.earlier import Roll, Seen
 from intelli_checks.probes.layout import Layout
+from intelli_checks.probes.nodes import _settings
 from intelli_checks.probes.processes import Process
 from intelli_checks.probes.results import ResultSample, ResultStore
 from intelli_checks.probes.senders import WORKER, Sender
@@ -74,6 +75,52 @@ def test_settings_that_differ_between_worker_and_project():
     assert "worker_max_tasks_per_child = None, the project 10" in found[1]
     same = {"settings_module": "a", "task_default_queue": "desk", "worker_max_tasks_per_child": 10}
     assert ask("celery.settings", context(node(conf=same), survey=survey)) == []
+
+
+BERLIN, YORK = "Europe/Berlin", "America/New_York"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "namespace"),
+    [
+        ({"timezone": YORK}, {"timezone": BERLIN}, None),
+        ({"CELERY_TIMEZONE": YORK, "TIME_ZONE": BERLIN}, {"timezone": BERLIN}, "CELERY"),
+        ({"TIME_ZONE": YORK, "SETTINGS_MODULE": "a"}, {"timezone": BERLIN}, "CELERY"),
+        ({"timezone": YORK}, {"timezone": None}, None),
+        ({"task_track_started": False}, {"timezone": BERLIN}, None),
+    ],
+)
+def test_a_time_without_a_zone_means_another_moment_there(theirs, ours, namespace):
+    survey = Survey("here", conf=ours, extra={"namespace": namespace})
+    (found,) = ask("celery.settings", context(node(conf=_settings(theirs)), survey=survey))
+    assert "has timezone = " in found
+    assert "an eta without a zone means another moment there" in found
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "namespace"),
+    [
+        ({"timezone": BERLIN}, {"timezone": BERLIN}, None),
+        ({"task_track_started": False}, {"timezone": "UTC"}, None),
+        ({"timezone": "Etc/UTC"}, {"timezone": None, "enable_utc": True}, None),
+        ({"SETTINGS_MODULE": "a"}, {"timezone": "America/Chicago"}, "CELERY"),  # Django's default, told by nobody
+        ({"SHOP_TIMEZONE": YORK, "TIME_ZONE": BERLIN}, {"timezone": BERLIN}, "CELERY"),
+        ({"SHOP_TIMEZONE": BERLIN, "TIME_ZONE": YORK}, {"timezone": BERLIN}, "SHOP"),
+        ({"timezone": "zoneinfo.ZoneInfo(key='Europe/Berlin')"}, {"timezone": BERLIN}, None),
+        ({"timezone": YORK}, {"timezone": "zoneinfo.ZoneInfo"}, None),
+        ({"enable_utc": False}, {"enable_utc": False, "timezone": BERLIN}, None),
+        ({}, {"timezone": BERLIN}, None),
+    ],
+)
+def test_zones_that_are_one_or_that_nobody_knows(theirs, ours, namespace):
+    survey = Survey("here", conf=ours, extra={"namespace": namespace})
+    assert ask("celery.settings", context(node(conf=_settings(theirs)), survey=survey)) == []
+
+
+def test_a_worker_that_takes_times_for_local_ones():
+    survey = Survey("here", conf={"enable_utc": True, "timezone": None})
+    (found,) = ask("celery.settings", context(node(conf=_settings({"CELERY_ENABLE_UTC": False})), survey=survey))
+    assert "has enable_utc = False, the project True" in found
 
 
 def test_what_a_worker_does_not_tell_is_no_difference_where_old_names_are_in_use():
