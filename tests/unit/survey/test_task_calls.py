@@ -48,6 +48,7 @@ def shop(**entry: object) -> Celery:
         ({"task": "order"}, "missing 1 required positional argument: 'what'"),
         ({"task": "order", "args": SECRET}, "but 15 were given"),
         ({"task": "order", "args": 5}, "must be an iterable"),
+        ({"task": "order", "kwargs": [SECRET]}, "must be a mapping"),
     ],
 )
 def test_arguments_celery_refuses_are_told_without_their_values(entry, words):

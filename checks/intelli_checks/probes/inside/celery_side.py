@@ -8,7 +8,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -307,7 +307,7 @@ def refused_arguments(app: Any) -> dict[str, str]:
     refused = {}
     for name, entry in dict(app.conf.beat_schedule or {}).items():
         get = _reader(entry)
-        task = app.tasks.get(get("task"))
+        task = app.tasks.get(str(get("task")))
         if task is None or get("enabled", True) is False or type(task).apply_async is not Task.apply_async:
             continue
         words = _refusal(task, get("args") or (), get("kwargs") or {})
@@ -318,11 +318,12 @@ def refused_arguments(app: Any) -> dict[str, str]:
 
 def _refusal(task: Any, args: Any, kwargs: Any) -> str | None:
     """Why the task's signature does not take these; the words are those for as many empty values, which tell none."""
-    check_arguments = getattr(task, "__header__", None) if task.typing else None
+    check_arguments = getattr(task, "__header__", None) if getattr(task, "typing", False) else None
     if check_arguments is None or _type_error(check_arguments, args, kwargs) is None:
         return None
-    with suppress(TypeError):  # what is no sequence at all is told by its type alone
-        args, kwargs = [None for _ in args], dict.fromkeys(kwargs)
+    # What is no sequence or no mapping at all is told by its type alone.
+    args = [None for _ in args] if isinstance(args, Iterable) else args
+    kwargs = dict.fromkeys(kwargs) if isinstance(kwargs, Mapping) else kwargs
     return _type_error(check_arguments, args, kwargs) or "its type checker refuses the arguments"
 
 
