@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from intelli_checks.probes.keyspace import Keyspace
     from intelli_checks.probes.layer_users import LayerUser
     from intelli_checks.probes.layout import Layout
+    from intelli_checks.probes.led_elsewhere import Led
     from intelli_checks.probes.processes import Process
     from intelli_checks.probes.queues import QueueDepths
     from intelli_checks.probes.redis import Endpoint
@@ -390,6 +391,13 @@ class Context:
         return tuple(
             one.pid for one in processes.celery("worker") if one.directory in here and addresses & set(one.peers)
         )
+
+    @fact
+    def led_elsewhere(self) -> tuple[Led, ...]:
+        """The project's workers on this machine, and the other Redis that serves each, where one does."""
+        from intelli_checks.probes import led_elsewhere
+
+        return led_elsewhere.gather(self.target, self.project) if self.project and not self.offline else ()
 
     @fact
     def beats(self) -> BeatFacts:

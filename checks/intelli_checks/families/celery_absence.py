@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from intelli_checks.context import Context
-from intelli_checks.families.celery_started import started_otherwise, started_with
+from intelli_checks.families.celery_started import led_by, look_there, started_otherwise, started_with
 from intelli_checks.families.declared import setting, spelt, transport_lacking
 from intelli_checks.families.places import overriding
 from intelli_checks.families.wording import ago, count, listed, start_command, which
@@ -316,6 +316,9 @@ def _started_otherwise(ctx: Context, pids: Iterable[int]) -> tuple[str, str]:
         if name:
             how = f"give pid {pid} the {name} of whoever sends, then restart it"
             return f": it was started with {started_with(name, value)}", how
+        if led := led_by(ctx, pid):
+            how = f"give pid {pid} the {safe(led.variable)} of whoever sends, then restart it"
+            return f": it was started with {started_with(led.variable, led.url)}", f"{how}; or: {look_there(led)}"
     return "", ""
 
 

@@ -8,7 +8,9 @@ from dataclasses import replace
 
 from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
+from intelli_checks.families.celery_started import look_there
 from intelli_checks.families.redis_seen import ROLES, answers, endpoints
+from intelli_checks.families.wording import listed
 from intelli_checks.model import Finding, Severity, Skip, Stage, Unavailable, fail, info, warn
 from intelli_checks.probes.redis import UNSURE, Endpoint
 from intelli_checks.probes.redis_facts import RedisFacts, Refusal
@@ -29,8 +31,11 @@ def broker(ctx: Context) -> Iterator[Finding]:
 
     The message names the step that broke; the hint is what to type. Any later check that needs this Redis is skipped
     until it holds. Of several URLs (`redis://a;redis://b`) the first that answers is the broker, as kombu has it.
+
+    Where it cannot be reached and the workers on this machine take their messages from another Redis, the message says
+    which, and the hint how to look there: this shell lacks a variable that they were started with.
     """
-    found = [_connected_from_before(ctx, one) for one in _judge(ctx, "broker")]
+    found = [_served_elsewhere(ctx, _connected_from_before(ctx, one)) for one in _judge(ctx, "broker")]
     yield from found
     if not _kinds(found):
         yield from _passed_over(ctx.broker_endpoint)
@@ -46,6 +51,28 @@ def _connected_from_before(ctx: Context, finding: Finding) -> Finding:
         message=f"{finding.message}; worker (pid {pids}) is connected all the same: it was started with another "
         "password, or before the server's was changed",
         hint=f"{finding.hint}; if the server's was changed, restart worker {pids}: its next reconnect will fail",
+    )
+
+
+def _served_elsewhere(ctx: Context, finding: Finding) -> Finding:
+    """Of a broker that is out of reach: whether every worker here is served by another, so that none need be started.
+
+    A URL that was given by hand is meant, whatever the workers use.
+    """
+    if finding.facts.get("step") not in {"resolve", "connect"} or ctx.target.broker:
+        return finding
+    workers, ours = ctx.led_elsewhere, ctx.survey.broker
+    if ours is None or not workers or not all(worker.address for worker in workers):
+        return finding
+    first = workers[0]
+    pids = [worker.pid for worker in workers]
+    who = f"worker pid {first.pid} uses" if len(pids) == 1 else f"worker pids {listed(map(str, pids))} use"
+    there = ", ".join(dict.fromkeys(worker.address for worker in workers))
+    return replace(
+        finding,
+        message=f"{finding.message}; {who} {safe(there)}, this shell's settings name {ours.address}",
+        hint=look_there(first),
+        facts={**finding.facts, "pids": pids, "variable": first.variable},
     )
 
 

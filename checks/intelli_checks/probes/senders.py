@@ -76,8 +76,8 @@ def gather(target: Target, survey: Survey) -> tuple[Sender, ...]:
         raise Skip("the processes run on another machine")
     ours = target.broker or survey.broker, target.results or survey.results
     return tuple(
-        _sender(process.pid, program, _Started(words, _environ(process)), survey, ours)
-        for process, program, words in _senders(target)
+        _sender(process.pid, program, _Started(words, environ_of(process)), survey, ours)
+        for process, program, words in of_project(target)
     )
 
 
@@ -119,7 +119,8 @@ def _urls(started: _Started, names: tuple[str, ...], survey: Survey, source: str
             yield name
 
 
-def _senders(target: Target) -> Iterator[tuple[psutil.Process, str, list[str]]]:
+def of_project(target: Target) -> Iterator[tuple[psutil.Process, str, list[str]]]:
+    """Every process that sends, what it is and its command line."""
     import psutil
 
     found = {}
@@ -142,7 +143,8 @@ def _program(words: list[str]) -> str:
     return "the scheduler" if is_celery(words, "beat") else ""
 
 
-def _environ(process: psutil.Process) -> Mapping[str, str]:
+def environ_of(process: psutil.Process) -> Mapping[str, str]:
+    """The variables a process was started with, whose secrets are remembered; empty where we are not shown them."""
     import psutil
 
     try:

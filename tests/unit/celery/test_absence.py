@@ -12,6 +12,7 @@ from intelli_checks.model import Unavailable
 from intelli_checks.probes.absence import Absence, Elsewhere
 from intelli_checks.probes.clients import Client
 from intelli_checks.probes.keyspace import Keyspace
+from intelli_checks.probes.led_elsewhere import Led
 from intelli_checks.probes.messages import Message
 from intelli_checks.probes.processes import Process
 from intelli_checks.probes.queues import Delivered, Queue, QueueDepths, Unacked
@@ -243,6 +244,17 @@ def test_a_worker_elsewhere_is_told_with_what_it_was_started_with(sender, said, 
     (found,) = registry["celery.workers"].run(ctx)
     assert found.message.endswith(f"worker process 44 takes its tasks from 10.0.0.9:6379{said}")
     assert typed in found.hint
+
+
+def test_a_worker_elsewhere_is_told_with_the_variable_that_holds_the_address_of_its_connection():
+    away = Process(44, 1, "sleeping", 900.0, directory="/srv/shop", peers=("10.0.0.9:6379", "10.0.0.9:6379"))
+    survey, led = Survey("here", project="/srv/shop"), Led(44, "10.0.0.9:6379", "SHOP_REDIS", "redis://10.0.0.9")
+    facts = {"absence": Absence(local=(away,)), "keyspace": Keyspace(), "senders": (), "led_elsewhere": (led,)}
+    registry.load()
+    (found,) = registry["celery.workers"].run(context(survey=survey, **facts))
+    assert found.message.endswith("from 10.0.0.9:6379: it was started with SHOP_REDIS=redis://10.0.0.9")
+    assert "give pid 44 the SHOP_REDIS of whoever sends" in found.hint
+    assert "CELERY_BROKER_URL" not in found.hint
 
 
 def test_workers_on_another_database_are_told_with_what_they_were_started_with():
