@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from intelli_checks.probes.channels import Exchange
     from intelli_checks.probes.channels_state import LayerState
     from intelli_checks.probes.control import Control
+    from intelli_checks.probes.database_users import DatabaseUser
     from intelli_checks.probes.earlier import Roll
     from intelli_checks.probes.flow import Flow
     from intelli_checks.probes.flower import Flower
@@ -441,6 +442,13 @@ class Context:
         if self.offline:
             raise Skip("whom they reach is asked of servers")
         return senders.gather(self.target, self.survey)
+
+    @fact
+    def database_users(self) -> tuple[DatabaseUser, ...]:
+        """Which database each local process of the project uses, as far as its environment tells."""
+        from intelli_checks.probes import database_users
+
+        return () if self.offline else database_users.gather(self.target, self.survey, self.budget(8.0))
 
     @fact
     def web_processes(self) -> tuple[WebProcess, ...]:

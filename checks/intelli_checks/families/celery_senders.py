@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from intelli_checks.context import Context
 from intelli_checks.dsn import Dsn
 from intelli_checks.families.wording import listed
-from intelli_checks.model import Finding, fail, warn
+from intelli_checks.model import Finding, fail, info, warn
+from intelli_checks.probes.database_users import DatabaseUser
 from intelli_checks.probes.senders import Sender
 from intelli_checks.registry import check
 from intelli_checks.text import safe
@@ -35,14 +36,17 @@ def eager_processes(ctx: Context) -> Iterator[Finding]:
             )
 
 
-@check("celery.senders", needs=["celery.workers"])
+@check("celery.senders", timeout=12.0, needs=["celery.workers"])
 def senders(ctx: Context) -> Iterator[Finding]:
     """Web server and scheduler send where the workers listen, and all can still log in.
 
     A process that was started with another value of the variable that names the broker sends its tasks where no worker
-    of this project looks; with another result store it waits where no worker writes.
+    of this project looks; with another result store it waits where no worker writes. With another database than the
+    workers of the same broker it writes rows that do not exist for them: the project is asked for its default database
+    in the environment of each process on this machine.
 
-    Shows as: workers that are idle and well, queues that are empty, and ids that stay PENDING.
+    Shows as: workers that are idle and well, queues that are empty, and ids that stay PENDING; or tasks that end with
+    DoesNotExist.
 
     A password that was rotated (`CONFIG SET requirepass`, `ACL SETUSER`) ends no connection: whoever was started with
     the old one works until the next reconnect, and a worker cannot store its next result.
@@ -60,6 +64,7 @@ def senders(ctx: Context) -> Iterator[Finding]:
             yield _astray(ctx, sender)
         elif sender.results_variable:
             yield _waits_elsewhere(ctx, sender)
+    yield from (_apart(odd, other) for odd, other in on_two_databases(ctx.database_users))
 
 
 def _locked_out(senders: Sequence[Sender]) -> Finding:
@@ -97,4 +102,38 @@ def _waits_elsewhere(ctx: Context, sender: Sender) -> Finding:
         hint=f"give pid {sender.pid} the {sender.results_variable} of the workers, then restart it",
         subject=f"pid {sender.pid}",
         variable=sender.results_variable,
+    )
+
+
+def on_two_databases(users: Iterable[DatabaseUser]) -> Iterator[tuple[DatabaseUser, DatabaseUser]]:
+    """Each process that has another database than one it shares tasks with, and that one.
+
+    A second system that runs the same code has a broker of its own.
+    """
+    told = set()
+    known = list(users)
+    pairs = [(web, worker) for web in known for worker in known if worker.works and not web.works]
+    for web, worker in pairs:
+        odd, other = (worker, web) if web.at_home else (web, worker)
+        if web.broker == worker.broker and web.database != worker.database and odd.pid not in told:
+            told.add(odd.pid)
+            yield odd, other
+
+
+def _apart(odd: DatabaseUser, other: DatabaseUser) -> Finding:
+    pids, subject = f"{other.program} (pid {other.pid})", f"pid {odd.pid}"
+    if odd.database.server and odd.database.name == other.database.name:  # a pooler, or a replica to read from
+        return info(
+            f"{odd.program} (pid {odd.pid}) reaches its database at {odd.database}, {pids} at {other.database}",
+            subject=subject,
+        )
+    owner = odd if odd.variables or not other.variables else other
+    why = f" ({listed(owner.variables, 3)} of pid {owner.pid})" if owner.variables else ""
+    what = listed(owner.variables, 3) or "environment"
+    return fail(
+        f"{odd.program} (pid {odd.pid}) uses database {odd.database}, {pids} uses {other.database}{why}: rows that one "
+        "writes do not exist for the other",
+        hint=f"give pid {odd.pid} the {what} of pid {other.pid}, then restart it",
+        subject=subject,
+        variables=list(owner.variables),
     )

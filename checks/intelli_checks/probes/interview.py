@@ -70,8 +70,10 @@ class Hang:
     """`file:line in function` of what the project's line was waiting in; empty when that line itself was."""
 
 
-def ask(place: Place, request: Mapping[str, Any], timeout: float) -> Answer:
+def ask(place: Place, request: Mapping[str, Any], timeout: float, environ: Mapping[str, str] | None = None) -> Answer:
     """Hold the interview at `place`; back within `timeout` seconds whatever the project does.
+
+    `environ` is the environment to ask in, where that is not our own.
 
     Raises OSError (FileNotFoundError, PermissionError) when the first word of the prefix cannot be started.
     """
@@ -85,7 +87,7 @@ def ask(place: Place, request: Mapping[str, Any], timeout: float) -> Answer:
     if not place.remote:  # one clock for both: what the interpreter's start costs a busy machine is not added
         limits["ends"] = time.time() + limits["seconds"]
     program = source({**request, "marker": marker, **limits}, piped=place.remote)
-    process = _start(place)
+    process = _start(place, os.environ if environ is None else environ)
     pulse = _Pulse(process.pid, timeout)
     if not place.remote:  # of one elsewhere only the line to it runs here
         pulse.start()
@@ -143,14 +145,14 @@ def _queued(pid: int) -> float:
         return 0.0
 
 
-def _start(place: Place) -> subprocess.Popen[bytes]:
+def _start(place: Place, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - an argv list, never a shell
         [*place.argv, "-"],
         cwd=place.directory,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8"},
+        env={**environ, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8"},
         start_new_session=True,  # ignored on Windows
     )
 

@@ -103,6 +103,7 @@ class Survey:
     """What could not be loaded: step, type, message, file, line, module."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """results_backend (class name), exposed, shared_tasks, namespace, config_source, eager (where EAGER comes from),
+    environment_read (variables the settings ask for),
     settings_names (suspicious ones), broker_configured (redacted), hostname, uid, container, executable, platform,
     usage (how the code uses Celery: kind, file, line), beat_refused (entry -> Celery's `words`),
     foreign_pool (one that is not Celery's), sent_on_commit (functions whose task class waits for the commit)."""

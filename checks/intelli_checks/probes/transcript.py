@@ -54,7 +54,7 @@ def ask_all(target: Target, purpose: str, timeout: float, **more: object) -> Ite
 
     def ask(place: Place) -> None:
         try:
-            outcomes[place.name] = interview.ask(place, {**_request(target, place, purpose), **more}, limit)
+            outcomes[place.name] = interview.ask(place, {**request(target, place, purpose), **more}, limit)
         except OSError as error:
             outcomes[place.name] = error
 
@@ -69,8 +69,8 @@ def ask_all(target: Target, purpose: str, timeout: float, **more: object) -> Ite
         yield place, _heard(place, outcome)
 
 
-def _request(target: Target, place: Place, purpose: str) -> dict[str, Any]:
-    """Names found by looking at local files are no order to a container, which has its own environment."""
+def request(target: Target, place: Place, purpose: str) -> dict[str, Any]:
+    """What a place is asked; names found by looking at local files are no order to a container, which has its own."""
 
     def known(name: str, value: str | None) -> str | None:
         return None if place.remote and target.origins.get(name, "").startswith("found") else value
@@ -198,7 +198,7 @@ _EXTRA = (
     "app_name", "executable", "platform", "hostname", "uid", "container", "settings_file",
     "settings_defaults", "main", "module", "exposed", "namespace", "config_source", "deprecated",
     "broker_configured", "broker_refused", "driver_wanted", "overriding", "results_backend", "beat_replaced", "eager",
-    "beat_refused", "foreign_pool", "sent_on_commit", "broker_source", "results_source",
+    "beat_refused", "foreign_pool", "sent_on_commit", "broker_source", "results_source", "environment_read",
     "settings_names", "option_names", "root_refused", "shared_tasks", "task_modules_left_out",
     "asgi_application", "asgi_protocols", "asgi_opaque", "asgi_early", "listening", "usage", "usage_complete",
 )  # fmt: skip

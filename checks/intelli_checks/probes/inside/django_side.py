@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from . import values
+from . import sources, values
 
 Facts = Iterator[tuple[str, Any]]
 
@@ -36,6 +36,7 @@ def declared(interview: Any) -> Facts:
     settings = getattr(interview, "settings", None)
     if settings is None:
         return
+    yield "environment_read", sources.environment_read(interview)
     names = ("DEBUG", "ALLOWED_HOSTS", "INSTALLED_APPS", "MIDDLEWARE", "ASGI_APPLICATION", "WSGI_APPLICATION", "USE_TZ")
     yield (
         "django",
@@ -54,6 +55,12 @@ def declared(interview: Any) -> Facts:
             "session_cache": _session_cache(settings),
         },
     )
+
+
+def databases(interview: Any) -> Facts:
+    """DATABASES alone: all that is asked in the environment of another process."""
+    settings = getattr(interview, "settings", None) or {}
+    yield "django", {"DATABASES": {alias: _database(one) for alias, one in settings.get("DATABASES", {}).items()}}
 
 
 _SECURE = ("SECURE_SSL_REDIRECT", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SECURE_HSTS_SECONDS")

@@ -79,6 +79,9 @@ def _stages(purpose: str) -> list[tuple[str, Any]]:
         names = ("reach", "blocked", "workers", "queues")
         asked = [(name, getattr(control_side, name)) for name in names]
         return [*opening, ("settings", django_side.setup), ("app", celery_side.load), *asked]
+    if purpose == "databases":
+        asked = [("app", celery_side.load), ("celery", celery_side.declared), ("django", django_side.databases)]
+        return [*opening, ("settings", django_side.setup), *asked]
     told = [] if purpose == "workers" else [("versions", _versions)]
     return [*opening, *told, ("settings", django_side.setup), *_survey(purpose)]
 

@@ -33,6 +33,14 @@ def find_setting(interview: Any, spellings: Sequence[str]) -> Place | None:
     return found
 
 
+def environment_read(interview: Any) -> list[str]:
+    """Every name by which the settings may ask for an environment variable, wherever in their modules that is."""
+    chain: list[str] = []
+    _follow(interview.known.get("settings_module") or "", chain)
+    trees = [tree for file in chain if (tree := parse(Path(file)))]
+    return sorted({name for tree in trees for name in _variables(tree)})[: values.MAX_ITEMS]
+
+
 def _files(interview: Any) -> list[str]:
     """In order of application: settings from the base up, then the modules that change `app.conf`."""
     from .celery_side import search_paths
@@ -132,7 +140,7 @@ def _yes(value: ast.expr) -> list[str]:
     return [str(word.value).lower() for word in words] if compared else YES
 
 
-def _variables(value: ast.expr) -> list[str]:
+def _variables(value: ast.AST) -> list[str]:
     """Environment variables an expression reads: `os.environ["X"]`, `env.bool("X")`, `config("X")`."""
     names = []
     for node in ast.walk(value):
