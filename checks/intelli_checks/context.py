@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from intelli_checks.probes.channels import Exchange
     from intelli_checks.probes.channels_state import LayerState
     from intelli_checks.probes.control import Control
+    from intelli_checks.probes.copies import Copy
     from intelli_checks.probes.database_users import DatabaseUser
     from intelli_checks.probes.earlier import Roll
     from intelli_checks.probes.flow import Flow
@@ -336,6 +337,14 @@ class Context:
 
         place = self.target.places[0] if self.target.places else None
         return processes.newest_source(self.survey.project) if place and not place.remote else None
+
+    @fact
+    def copies(self) -> Mapping[int, Copy]:
+        """The answering workers on this machine that run in another checkout of the project, by pid."""
+        from intelli_checks.probes import copies
+
+        place = self.target.places[0] if self.target.places else None
+        return copies.gather(self.survey, self.pools) if place and not place.remote else {}
 
     @fact
     def result_store(self) -> ResultStore | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 
@@ -10,6 +11,7 @@ from intelli_checks.families.celery_workers import apart
 from intelli_checks.families.neighbours import ours, own_tasks
 from intelli_checks.families.wording import count, listed, project_of, start_command
 from intelli_checks.model import Finding, fail, info, warn
+from intelli_checks.probes.copies import Copy
 from intelli_checks.probes.nodes import Node
 from intelli_checks.probes.survey import Survey, TaskDecl
 from intelli_checks.registry import check
@@ -199,14 +201,19 @@ def _allowed(seconds: float) -> str:
 
 @check("celery.stale", needs=["celery.workers"])
 def stale(ctx: Context) -> Iterator[Finding]:
-    """The workers were started after the last change of the code.
+    """The workers were started after the last change of the code, and run this code.
 
-    Cause: a worker imports its code once; nothing reloads it.
+    Cause: a worker imports its code once; nothing reloads it. Or it was started in another checkout, or in a release of
+    before (`current -> releases/42`): its working directory holds a copy of the app's module, and the code there is not
+    the code that is read here.
 
-    Shows as: the fix is deployed and the old behaviour remains.
+    Shows as: the fix is deployed and the old behaviour remains; tasks that fail with "unexpected keyword argument".
 
-    Fix: restart the workers after every change.
+    Fix: restart the workers after every change, from where the project lies.
     """
+    for node in ours(ctx):
+        if node.pid in ctx.copies:
+            yield _of_another_checkout(node, ctx.copies[node.pid])
     newest = ctx.newest_source
     if newest is None:
         yield info("no source files to compare with")
@@ -214,10 +221,22 @@ def stale(ctx: Context) -> Iterator[Finding]:
     path, changed = newest
     for node in ours(ctx):
         process = ctx.pools.get(node.pid)
-        if process is not None and process.started + CLOCK_STEP < changed:
+        if process is not None and node.pid not in ctx.copies and process.started + CLOCK_STEP < changed:
             yield warn(
                 f"{safe(node.name)} was started before {safe(path)} was changed",
                 hint=f"restart {safe(node.name)}",
                 subject=safe(node.name),
                 file=path,
             )
+
+
+def _of_another_checkout(node: Node, copy: Copy) -> Finding:
+    return warn(
+        f"worker pid {node.pid} runs the code of {safe(copy.theirs)}, this check reads {safe(copy.ours)}; "
+        f"{safe(copy.file)} differs",
+        hint=f"restart it from {safe(copy.ours)}; or check there: "
+        f"intelli-ops check --project {shlex.quote(safe(copy.theirs))}",
+        subject=safe(node.name),
+        pid=node.pid,
+        file=copy.file,
+    )

@@ -111,7 +111,7 @@ def _started(
         return None
     environ = senders.environ_of(process)
     settings = processes.option(words, "--settings") or environ.get(SETTINGS) or _default(survey)
-    of_ours = directory in {str(target.directory.resolve()), survey.project} and sees_our_files(process.pid)
+    of_ours = directory in {str(target.directory.resolve()), survey.project} and processes.sees_our_files(process.pid)
     if (
         not environ
         or not settings
@@ -130,14 +130,6 @@ def _default(survey: Survey) -> str:
     """The settings of a process that names none; empty where manage.py, celery.py and asgi.py name several."""
     named = set((survey.extra.get("settings_defaults") or {}).values())
     return str(named.pop()) if len(named) == 1 else ""
-
-
-def sees_our_files(pid: int) -> bool:
-    """Whether a process has our root directory: in a container the same path is another file."""
-    try:
-        return not Path("/proc/self").exists() or Path(f"/proc/{pid}/root").samefile("/")
-    except OSError:
-        return False
 
 
 def _ask_all(target: Target, place: Place, started: list[_Started], timeout: float) -> dict[tuple[object, ...], Survey]:

@@ -11,6 +11,8 @@ from intelli_checks.probes.workers import WorkerFleet
 from intelli_checks.text import safe
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import psutil
 
 SLACK, IMPORTING = 5.0, 120.0
@@ -155,6 +157,16 @@ def _directory(process: psutil.Process) -> str:
         return ""
 
 
+def sees_our_files(pid: int) -> bool:
+    """Whether a process has our root directory: in a container the same path is another file."""
+    from pathlib import Path
+
+    try:
+        return not Path("/proc/self").exists() or Path(f"/proc/{pid}/root").samefile("/")
+    except OSError:
+        return False
+
+
 def _ports(process: psutil.Process) -> tuple[int, ...]:
     import psutil
 
@@ -185,12 +197,24 @@ def waits_in(pid: int) -> str:
         return ""
 
 
-def newest_source(directory: str, limit: int = 4000) -> tuple[str, float] | None:
-    """The project's Python file that was changed last and when; None without one. Looks at `limit` files at most."""
+def newest_source(directory: str) -> tuple[str, float] | None:
+    """The project's Python file that was changed last and when; None without one."""
+    newest: tuple[str, float] | None = None
+    for path in sources(directory):
+        try:
+            changed = path.stat().st_mtime
+        except OSError:
+            continue
+        if newest is None or changed > newest[1]:
+            newest = str(path), changed
+    return newest
+
+
+def sources(directory: str, limit: int = 4000) -> Iterator[Path]:
+    """The Python files of a project, `limit` of them at most."""
     import os
     from pathlib import Path
 
-    newest: tuple[str, float] | None = None
     seen = 0
     for folder, folders, files in os.walk(directory):
         folders[:] = [name for name in folders if name not in _NOT_SOURCE and not name.startswith(".")]
@@ -199,14 +223,8 @@ def newest_source(directory: str, limit: int = 4000) -> tuple[str, float] | None
                 continue
             seen += 1
             if seen > limit:
-                return newest
-            try:
-                changed = (Path(folder) / name).stat().st_mtime
-            except OSError:
-                continue
-            if newest is None or changed > newest[1]:
-                newest = str(Path(folder) / name), changed
-    return newest
+                return
+            yield Path(folder) / name
 
 
 _NOT_SOURCE = frozenset(
@@ -220,18 +238,21 @@ def of_fleet(fleet: WorkerFleet) -> dict[int, Process]:
     for node in fleet.nodes:
         children = of_pids(node.processes, parent=node.pid)
         if children or _runs_celery(node.pid, fleet.taken - (node.uptime or 0.0)):
-            main = {pid: replace(one, command=_command(pid)) for pid, one in of_pids([node.pid]).items()}
+            main = {pid: _named(one) for pid, one in of_pids([node.pid]).items()}
             found |= {**main, **children}
     return found
 
 
-def _command(pid: int) -> str:
+def _named(main: Process) -> Process:
+    """A worker's main process with its command line, and its directory where that is one of ours."""
     import psutil
 
     try:
-        return safe(" ".join(psutil.Process(pid).cmdline()))
+        process = psutil.Process(main.pid)
+        command = safe(" ".join(process.cmdline()))
     except psutil.Error:
-        return ""
+        return main
+    return replace(main, command=command, directory=_directory(process) if sees_our_files(main.pid) else "")
 
 
 def option(words: Sequence[str], name: str) -> str:

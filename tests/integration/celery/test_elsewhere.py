@@ -22,3 +22,16 @@ def test_a_broker_nobody_started_is_told_from_a_variable_that_is_missing(lab, to
     assert "redis-server" not in found.hint
     monkeypatch.setenv("BROKER", lab.url)  # then it is not the variable that differs
     assert told(lab.check("redis.broker", survey=survey)["redis.broker"]).endswith("refused: nothing listens there")
+
+
+def test_a_worker_of_another_checkout_is_named(lab, told, tmp_path_factory):
+    old = tmp_path_factory.mktemp("shop_old")
+    (old / "shop.py").write_text((lab.folder / "shop.py").read_text())
+    here, lab.folder = lab.folder, old
+    worker = lab.worker("one", "-c", "1")
+    lab.folder = here
+    survey = lab.survey("ai")
+    assert "runs the code of" not in told(lab.check("celery.stale", survey=survey)["celery.stale"])
+    (old / "shop.py").write_text("# before\n" + (old / "shop.py").read_text())
+    said = told(lab.check("celery.stale", survey=survey)["celery.stale"])
+    assert f"worker pid {worker.pid} runs the code of {old.resolve()}, this check reads {here.resolve()}" in said
