@@ -62,7 +62,7 @@ def said(folder):
 
 @pytest.mark.parametrize("whose", ["worker", "web"])
 def test_the_one_with_a_variable_of_its_own_is_named_with_both_databases(shop, started, tmp_path, whose):
-    other = str(tmp_path / "CANARY-less.sqlite3")
+    other = str(tmp_path / "other.sqlite3")
     own = {"SHOP_DB": other, "SHOP_PASSWORD": "CANARY-secret"}
     web = started(shop, "daphne", "shop.asgi:application", **(own if whose == "web" else {}))
     worker = started(shop, "celery", "-A", "shop", "worker", **(own if whose == "worker" else {}))
