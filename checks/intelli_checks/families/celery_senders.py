@@ -133,7 +133,11 @@ def _apart(odd: DatabaseUser, other: DatabaseUser) -> Finding:
     return fail(
         f"{odd.program} (pid {odd.pid}) uses database {odd.database}, {pids} uses {other.database}{why}: rows that one "
         "writes do not exist for the other",
-        hint=f"give pid {odd.pid} the {what} of pid {other.pid}, then restart it",
+        hint=(
+            f"unset {what} where pid {odd.pid} is started, as for pid {other.pid}; then restart it"
+            if odd.variables and not other.variables
+            else f"give pid {odd.pid} the {what} of pid {other.pid}, then restart it"
+        ),
         subject=subject,
         variables=list(owner.variables),
     )

@@ -72,7 +72,7 @@ def test_the_one_with_a_variable_of_its_own_is_named_with_both_databases(shop, s
     assert f"(pid {odd.pid}) uses database {other}" in found.message
     assert str((shop / "db.sqlite3").resolve()) in found.message
     assert f"(SHOP_DB of pid {odd.pid})" in found.message
-    assert found.hint.startswith(f"give pid {odd.pid} the SHOP_DB of pid ")
+    assert found.hint.startswith(f"unset SHOP_DB where pid {odd.pid} is started, as for pid ")
     assert "CANARY-secret" not in str(found)
 
 
@@ -130,6 +130,20 @@ def test_one_database_behind_a_pooler_is_no_fault():
     assert _apart(*pair).severity.name == "INFO"
     (pair,) = on_two_databases([WEB_USER, WORKER_USER])
     assert _apart(*pair).severity.name == "ERROR"
+
+
+@pytest.mark.parametrize(
+    ("web", "worker", "typed"),
+    [
+        ((), ("SHOP_DB",), "unset SHOP_DB where pid 2 is started, as for pid 1"),
+        (("SHOP_DB",), ("SHOP_DB",), "give pid 2 the SHOP_DB of pid 1"),
+        (("SHOP_DB",), (), "give pid 2 the SHOP_DB of pid 1"),
+        ((), (), "give pid 2 the environment of pid 1"),
+    ],
+)
+def test_what_to_do_where_one_or_both_have_the_variable(web, worker, typed):
+    found = _apart(replace(WORKER_USER, variables=worker), replace(WEB_USER, variables=web))
+    assert found.hint.startswith(typed)
 
 
 @pytest.mark.parametrize(
