@@ -28,7 +28,7 @@ MAX_ANSWER = 32 * 1024 * 1024
 MAX_STDERR = 64 * 1024
 INSIDE = Path(values.__file__).parent
 MODULES = (
-    "values", "detect", "sources", "names", "bindings", "celery_side", "django_side", "channels_side",
+    "values", "detect", "sources", "names", "bindings", "calls", "celery_side", "django_side", "channels_side",
     "applications", "layer_side", "group_names", "consumers", "receivers", "usage", "control_side", "main",
 )  # fmt: skip
 """In import order: each imports only those before it at its top level."""

@@ -9,7 +9,7 @@ import pytest
 from celery import Celery, Task
 from django.db import transaction
 
-from intelli_checks.probes.inside import celery_side
+from intelli_checks.probes.inside import calls
 
 SECRET = "pl4nted-s3cret"
 
@@ -52,7 +52,7 @@ def shop(**entry: object) -> Celery:
     ],
 )
 def test_arguments_celery_refuses_are_told_without_their_values(entry, words):
-    refused = celery_side.refused_arguments(shop(**entry))
+    refused = calls.refused_arguments(shop(**entry))
     assert words in refused["entry"]
     assert SECRET not in refused["entry"]
 
@@ -72,7 +72,7 @@ def test_arguments_celery_refuses_are_told_without_their_values(entry, words):
     ],
 )
 def test_arguments_that_fit_or_that_nobody_can_judge_are_not(entry):
-    assert celery_side.refused_arguments(shop(**entry)) == {}
+    assert calls.refused_arguments(shop(**entry)) == {}
 
 
 def test_words_of_a_type_checker_that_quotes_values_are_not_repeated():
@@ -87,7 +87,7 @@ def test_words_of_a_type_checker_that_quotes_values_are_not_repeated():
     app.type_checker = picky
     app.task(shared=False, name="restock")(lambda what: None)
     app.conf.beat_schedule = {"entry": {"task": "restock", "schedule": 60, "args": (SECRET,)}}
-    assert celery_side.refused_arguments(app) == {"entry": "its type checker refuses the arguments"}
+    assert calls.refused_arguments(app) == {"entry": "its type checker refuses the arguments"}
 
 
 async def fetch(page=None): ...
@@ -139,11 +139,11 @@ def made(function, **options):
     ],
 )
 def test_a_task_whose_body_no_worker_runs(function, options, told):
-    assert celery_side.is_coroutine(made(function, **options)) is told
+    assert calls.is_coroutine(made(function, **options)) is told
 
 
 def test_a_task_written_as_a_class_is_one_too():
-    assert celery_side.is_coroutine(ByClass())
+    assert calls.is_coroutine(ByClass())
 
 
 @pytest.mark.parametrize(
@@ -166,13 +166,13 @@ def test_a_pool_of_somebody_elses(environ, pool, told, monkeypatch):
         monkeypatch.setenv(name, value)
     app = Celery("shop", set_as_current=False)
     app.conf.worker_pool = pool
-    assert celery_side.foreign_pool(app.conf) == told
+    assert calls.foreign_pool(app.conf) == told
 
 
 def test_a_pool_that_is_installed_and_named_elsewhere(monkeypatch, tmp_path):
     (tmp_path / "celery_aio_pool.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
-    assert celery_side.foreign_pool(Celery("shop", set_as_current=False).conf) == "celery_aio_pool"
+    assert calls.foreign_pool(Celery("shop", set_as_current=False).conf) == "celery_aio_pool"
 
 
 class Patient(Task):
@@ -189,4 +189,4 @@ class Heir(Patient):
 
 @pytest.mark.parametrize(("base", "told"), [(Patient, True), (Heir, True), (Rewriting, False), (Task, False)])
 def test_a_base_class_that_waits_for_the_commit(base, told):
-    assert celery_side.waits_for_commit(made(plain, base=base)) is told
+    assert calls.waits_for_commit(made(plain, base=base)) is told
