@@ -23,8 +23,8 @@ IDLE = 9.0
 """Seconds of silence: redis-py 8 gives up reading after 5.2, and a busy Daphne takes two more to notice."""
 MAX_FRAME = 1024 * 1024
 SUBPROTOCOL = "sec-websocket-protocol"
-_TOO_BIG = 1009
-"""Close code (RFC 6455, section 7.4.1)."""
+_TOO_BIG, _CUT = 1009, 1006
+"""Close codes (RFC 6455, section 7.4.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,8 @@ def _attempt(url: str, origin: str | None, timeout: float, headers: Mapping[str,
             code = closed.rcvd.code if closed.rcvd else (closed.sent.code if closed.sent else 1006)
             reason = safe(closed.rcvd.reason if closed.rcvd else "")[:200]
             step = "flood" if not closed.rcvd and code == _TOO_BIG else ""
+            if code == _CUT and time.monotonic() > opened + hold:  # by a proxy as likely: `websocket.idle` tells
+                code = None
         lived = time.monotonic() - opened
     return Attempt(
         safe(url), origin, 101, answered, "", step, "", code, reason, pong, round(opened - started, 3), round(lived, 2)

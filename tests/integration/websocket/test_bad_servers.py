@@ -47,6 +47,12 @@ def break_off(request) -> None:
 
 def break_off_late(request) -> None:
     """As a busy server does, which notices late that its consumer has died."""
+    cut_late(request)
+    request.wfile.write(b"\x88\x02\x03\xf3")  # a close frame with 1011
+
+
+def cut_late(request) -> None:
+    """As a proxy does with sockets that are silent."""
     request.server.over.wait(0.4)
     accept(request)
     request.server.over.wait(HOLD + 0.5)
@@ -111,7 +117,8 @@ def verdict(web: str):
         (forbid, Outcome.WARNED, "refused (403)"),
         (keep_silent, Outcome.FAILED, "the handshake never answered"),
         (break_off, Outcome.FAILED, "1006 (no close frame"),
-        (break_off_late, Outcome.FAILED, "1006 (no close frame"),
+        (break_off_late, Outcome.FAILED, "1011 (the server had an exception)"),
+        (cut_late, Outcome.WARNED, "a ping was not answered"),
         (send_a_huge_frame, Outcome.PASSED, "a frame of more than"),
         (send_frames_without_end, Outcome.WARNED, "a ping was not answered"),
     ],
