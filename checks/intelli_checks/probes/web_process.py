@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,7 +72,6 @@ def addresses(target: Target) -> tuple[str, ...]:
     return () if place is None or place.remote else _addresses(target.directory)
 
 
-@cache
 def _addresses(directory: Path) -> tuple[str, ...]:
     """First the one that takes WebSockets, as a proxy would choose; the lowest port decides between equals."""
     found = []

@@ -327,3 +327,23 @@ def test_every_web_process_that_stands_still_is_named_where_none_answers():
 )
 def test_how_long_daphne_leaves_sockets_open(words, seconds):
     assert web_process.closes_after(words.split()) == seconds
+
+
+def test_a_server_that_came_back_on_another_port_is_found_there(monkeypatch, tmp_path):
+    class Daphne:
+        def __init__(self, port):
+            at = SimpleNamespace(ip="127.0.0.1", port=port)
+            self.listening = SimpleNamespace(status="LISTEN", laddr=at)
+
+        def cwd(self):
+            return str(tmp_path)
+
+        def net_connections(self, kind):
+            return [self.listening]
+
+    running = []
+    monkeypatch.setattr(web_process, "commands", lambda: [(server, ["daphne", "shop.asgi"]) for server in running])
+    target = Target(tmp_path, (Place("here", ("python",)),))
+    for port in (8001, 8002):
+        running[:] = [Daphne(port)]
+        assert web_process.address(target) == f"http://127.0.0.1:{port}"
