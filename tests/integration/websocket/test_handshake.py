@@ -34,11 +34,12 @@ def test_a_healthy_server_is_passed(served, server):
     [
         ("crash", "500: orders.consumers.OrderConsumer"),
         ("no_auth", "500: orders.consumers.OrderConsumer"),
-        ("dies", "1011 (the server had an exception)"),
+        ("dies", "accepted, and closed again after"),
     ],
 )
 def test_a_consumer_that_fails_is_named(served, fault, message):
-    results = served(HANDSHAKE, fault=fault)
+    # Daphne was seen to leave 2 of 14 such sockets open for ever, with no consumer behind them.
+    results = served(HANDSHAKE, fault=fault, server="uvicorn" if fault == "dies" else "daphne")
     assert list(failing(results)) == [HANDSHAKE]
     assert message in told(results[HANDSHAKE])
 
