@@ -20,7 +20,6 @@ MENTIONS = (
 SECONDS = 0.5
 """Time for a whole project; what lies beyond is not looked at."""
 MAX_USES = 300
-SENDERS = ("delay", "apply_async")
 Found = dict[str, Any]
 
 
@@ -110,13 +109,13 @@ class _Reader(ast.NodeVisitor):
         self.atomic = outer
 
     def visit_Assign(self, node: ast.Assign) -> None:
-        if isinstance(node.value, ast.Call) and _called(node.value) in (*SENDERS, "AsyncResult"):
+        if isinstance(node.value, ast.Call) and _called(node.value) in (*receivers.SENDERS, "AsyncResult"):
             self.pending |= {target.id for target in node.targets if isinstance(target, ast.Name)}
         self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
         called = _called(node)
-        if called in SENDERS and isinstance(node.func, ast.Attribute):
+        if called in receivers.SENDERS and isinstance(node.func, ast.Attribute):
             self._sent(node)
         elif called == "chord":
             self.add("chord", node)
@@ -141,7 +140,7 @@ class _Reader(ast.NodeVisitor):
     def _waits(self, node: ast.Call) -> bool:
         owner = node.func.value if isinstance(node.func, ast.Attribute) else None
         if isinstance(owner, ast.Call):
-            return _called(owner) in (*SENDERS, "AsyncResult")
+            return _called(owner) in (*receivers.SENDERS, "AsyncResult")
         return isinstance(owner, ast.Name) and owner.id in self.pending
 
     def _event(self, called: str, node: ast.Call) -> None:
